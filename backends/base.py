@@ -1,0 +1,110 @@
+"""What a backend is: it loads a stage into instances, and an instance executes batches.
+
+    StagePlan --Backend.load--> Instance --execute(Batch)--> BatchResult
+
+Ownership. Inputs belong to the executor: they are read-only, shared with other branches, and valid until
+`execute` returns. Outputs belong to the executor from the moment `execute` returns: an instance must not
+write them again, nor hand out the same buffer twice. Returning an input or a view of it is allowed and
+copies nothing. Threads. The executor never calls one instance from two threads at a time, but successive
+calls may come from different threads, unless the instance says `thread_affine`. `execute` may block; it
+should release the GIL. Devices. Tensors are ready on the batch's stream (`None` on the host) when `execute`
+begins, and outputs must be ready on it when it returns; a host instance returns finished values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+from pipeline_dsl.plan import StagePlan
+
+from .values import Value
+
+
+class BackendError(Exception):
+    """A stage that can not be loaded. The message says what and where, `hint` what to do."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class StageDied(Exception):
+    """The process of an isolated instance ended while or before it ran a batch."""
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(slots=True)
+class Batch:
+    """Tensors and row counts; a backend never sees a request."""
+
+    inputs: tuple[Value, ...]
+    """In port order of the stage; None for an absent optional."""
+    rows: int
+    """Rows along `*`; 1 for a stage without it."""
+    sizes: tuple[int, ...] = ()
+    """Rows of each request, in order; sums to `rows`."""
+    request_ids: tuple[str, ...] = ()
+    deadline_ns: int | None = None
+    """Monotonic; the latest of the batch's requests."""
+    cancelled: Callable[[], bool] = _never
+    """True once every request of the batch has ended."""
+    stream: Any = None
+    node: str = ""
+    """Call site, for logs."""
+
+
+@dataclass(slots=True)
+class BatchResult:
+    """Outputs of one batch, in port order; `failed` maps a row to the exception that stands in its place.
+
+    For a failed row the outputs hold anything of the right shape. For an instance without `*` the row is
+    0."""
+
+    outputs: tuple[Value, ...]
+    failed: Mapping[int, Exception] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceConfig:
+    """What differs between the instances of one stage."""
+
+    index: int = 0
+    device: str = "cpu"
+    threads: int = 1
+    """Compute threads this instance may use."""
+    on_copy: Callable[[int, str], None] | None = field(default=None, compare=False)
+    """Called with (bytes, reason) for each copy of tensor data the instance makes."""
+
+
+@runtime_checkable
+class Instance(Protocol):
+    """One loaded copy of a stage."""
+
+    thread_affine: bool
+    """All calls must come from the thread that loaded it."""
+
+    def execute(self, batch: Batch) -> BatchResult:
+        """Run one batch. Raising fails the batch; the executor decides what is run again.
+
+        A result's names, dtypes and shapes are checked by the executor, not here."""
+
+    def warmup(self) -> None:
+        """Called once after loading, before the first batch; may do nothing."""
+
+    def close(self) -> None:
+        """Release everything. Called once, never while a batch runs."""
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """A way to run stages; one object per process."""
+
+    name: str
+
+    def load(self, stage: StagePlan, config: InstanceConfig) -> Instance:
+        """A ready instance. BackendError with file, stage and hint if it can not be made. May be slow; may
+        be called for several instances at a time."""
