@@ -1,0 +1,98 @@
+"""A cohort: requests that travel together along an edge, and their columns.
+
+A `Layout` is the grouping: which elements, in which order. Operations that keep the grouping pass on the same
+`Layout` object, so that joins usually compare with `is`. `cut` is memoised: equal cuts are the same object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from .columns import Column, CopySink, merge
+from .request import Request
+
+
+class Layout:
+    """An immutable list of elements. At the top level of a pipeline an element is a request."""
+
+    __slots__ = ("_cuts", "_members", "owners")
+
+    def __init__(self, owners: tuple[Request, ...]) -> None:
+        self.owners = owners
+        self._cuts: dict[tuple[int, int], Layout] | None = None
+        self._members: frozenset[Request] | None = None
+
+    def __len__(self) -> int:
+        return len(self.owners)
+
+    def __iter__(self) -> Iterator[Request]:
+        return iter(self.owners)
+
+    def __repr__(self) -> str:
+        return f"Layout({', '.join(o.id for o in self.owners)})"
+
+    @property
+    def members(self) -> frozenset[Request]:
+        if self._members is None:
+            self._members = frozenset(self.owners)
+        return self._members
+
+    def cut(self, lo: int, hi: int) -> Layout:
+        """Elements lo..hi; the whole is the layout itself."""
+        if lo == 0 and hi == len(self.owners):
+            return self
+        if self._cuts is None:
+            self._cuts = {}
+        return self._cuts.setdefault((lo, hi), Layout(self.owners[lo:hi]))
+
+    def take(self, indices: Sequence[int]) -> Layout:
+        """Elements at ascending `indices`; all of them is the layout itself."""
+        if len(indices) == len(self.owners):
+            return self
+        return Layout(tuple(self.owners[i] for i in indices))
+
+    def living(self) -> list[int] | None:
+        """Indices of elements whose request has not ended; None if that is all of them."""
+        for owner in self.owners:
+            if owner.done:
+                return [i for i, o in enumerate(self.owners) if not o.done]
+        return None
+
+
+class Cohort:
+    """A layout and one column a port; a column of None is an absent optional."""
+
+    __slots__ = ("columns", "layout")
+
+    def __init__(self, layout: Layout, columns: tuple[Column | None, ...]) -> None:
+        self.layout = layout
+        self.columns = columns
+
+    def __len__(self) -> int:
+        return len(self.layout)
+
+    def cut(self, lo: int, hi: int) -> Cohort:
+        """Elements lo..hi as views."""
+        if lo == 0 and hi == len(self.layout):
+            return self
+        return Cohort(self.layout.cut(lo, hi), tuple(c if c is None else c.cut(lo, hi) for c in self.columns))
+
+    def take(self, indices: Sequence[int], copies: CopySink, reason: str) -> Cohort:
+        """Elements at ascending `indices`: a view if they are one range, else one counted copy a column."""
+        if not indices:
+            return Cohort(Layout(()), self.columns)
+        lo, hi = indices[0], indices[-1] + 1
+        if hi - lo == len(indices):
+            return self.cut(lo, hi)
+        return Cohort(
+            self.layout.take(indices), tuple(c if c is None else c.take(indices, copies, reason) for c in self.columns)
+        )
+
+
+def merge_cohorts(cohorts: Sequence[Cohort], copies: CopySink, reason: str) -> Cohort:
+    """One cohort with the elements of all, in order. All must have the same optional columns present."""
+    if len(cohorts) == 1:
+        return cohorts[0]
+    layout = Layout(tuple(o for c in cohorts for o in c.layout.owners))
+    columns = zip(*(c.columns for c in cohorts))
+    return Cohort(layout, tuple(None if c[0] is None else merge(c, copies, reason) for c in columns))

@@ -1,0 +1,538 @@
+"""The engine: requests in, cohorts through the graph, every request answered exactly once.
+
+    submit -> check -> Door -> enter -> inboxes -> (worker) Run -> propagate -> .. -> egress -> deliver
+
+Threads and one short lock. Decisions (doors, inboxes, joins, the end of a request) happen under the lock, on the
+thread that changed the state; tensors move outside it. A worker that made a cohort goes on with its consumer on the
+same thread where that needs no queue. `end` is the only place where a request ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from backends.inputs import check_inputs
+from backends.values import InvalidInput, Value
+from pipeline_dsl.plan import PipelinePlan, Plan
+from pipeline_dsl.spell import did_you_mean
+
+from .admission import Door
+from .batcher import NEVER, Entry
+from .clock import Clock, SystemClock
+from .cohort import Cohort, Layout
+from .columns import Column, Copies, Items, Stack, size_of
+from .errors import (
+    Cancelled,
+    DeadlineExceeded,
+    InvalidArgument,
+    NotFound,
+    Overloaded,
+    RequestError,
+    StageFailed,
+    Unavailable,
+)
+from .execute import RetryBudget, Run
+from .join import Columns
+from .loading import load, unload
+from .request import Job, LoopFuture, Outcome, Request, Response, Sink, deliver
+from .stage import Slot, StageRuntime
+from .stats import PipelineStats, Snapshot, StageSnapshot, busy_seconds, sum_nodes
+from .trace import Recorder, RequestRecord
+from .variant import Edge, Node, Variant, build
+from .workers import Task, Worker
+
+COPY_BELOW = 4
+"""A result smaller than one part in this of the memory it lies in is copied, so that the rest can go."""
+
+MAX_THREADS = 32
+"""Worker threads at most, however many instances there are."""
+
+Ready = list[tuple[Node, Cohort]]
+
+
+class Engine:
+    """A running plan. `start` before anything else; `stop` ends it for good. All other methods are thread-safe."""
+
+    def __init__(self, plan: Plan, clock: Clock | None = None, recorder: Recorder | None = None) -> None:
+        self.plan = plan
+        self.clock: Clock = clock or SystemClock()
+        self.recorder = recorder
+        self.lock = threading.Lock()
+        self.stages = [StageRuntime(s, self.clock) for s in plan.stages]
+        self.doors = {name: Door(name, p.admission) for name, p in plan.pipelines.items()}
+        self._stats = {name: PipelineStats(name) for name in plan.pipelines}
+        self._variants: dict[tuple[str, tuple[str, ...] | None], Variant] = {}
+        self._budget = RetryBudget()
+        self._ids = count(1)
+        self._copies: dict[str, Copies] = {}
+        self._pool: Worker | None = None
+        self._state = "new"
+        self._idle = threading.Condition(self.lock)
+
+    # ---- life
+
+    def start(self) -> None:
+        """Load and warm up all stages. LoadError if one fails; then nothing is left running."""
+        load(self.stages, self.plan.hardware)
+        slots = sum(len(s.slots) for s in self.stages)
+        self._pool = Worker("pipectl-worker", max(self.plan.hardware.cores, min(slots, MAX_THREADS)))
+        for pipeline in self.plan.pipelines.values():
+            for step in pipeline.steps:
+                if step.stage >= 0:
+                    stage = self.stages[step.stage]
+                    stage.stats(step.node, stage.slots[0])
+        self._state = "ready"
+
+    def drain(self, timeout: float | None = None) -> bool:
+        """Accept nothing new and wait until all requests have ended; False if some have not after `timeout` s."""
+        with self._idle:
+            if self._state == "ready":
+                self._state = "draining"
+            return self._idle.wait_for(lambda: not any(map(len, self.doors.values())), timeout)
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """End what is still inside with Unavailable, then threads and instances. May be called twice."""
+        with self.lock:
+            if self._state == "stopped":
+                return
+            self._state = "stopped"
+            left = [r for door in self.doors.values() for r in (*door.inside, *door.line)]
+        self.end(
+            [(r, Unavailable("stopped before it was answered", pipeline=r.pipeline, request_id=r.id)) for r in left]
+        )
+        self.clock.close()
+        if self._pool is not None:
+            self._pool.stop(timeout)
+        unload(self.stages, timeout)
+
+    @property
+    def state(self) -> str:
+        """new, ready, draining or stopped."""
+        return self._state
+
+    # ---- in
+
+    def submit(
+        self,
+        pipeline: str,
+        inputs: Mapping[str, Any],
+        *,
+        outputs: Sequence[str] | None = None,
+        timeout: float | None = None,
+        priority: int | None = None,
+        id: str | None = None,
+    ) -> Job:
+        """Start a request. Wrong inputs, a full line or a stopped engine raise here, as RequestErrors."""
+        job = Job(self)
+        job.request = self._submit(pipeline, inputs, job, outputs, timeout, priority, id)
+        return job
+
+    async def asubmit(
+        self,
+        pipeline: str,
+        inputs: Mapping[str, Any],
+        *,
+        outputs: Sequence[str] | None = None,
+        timeout: float | None = None,
+        priority: int | None = None,
+        id: str | None = None,
+    ) -> Response:
+        """The same for asyncio; cancelling the task cancels the request."""
+        sink = LoopFuture(asyncio.get_running_loop())
+        request = self._submit(pipeline, inputs, sink, outputs, timeout, priority, id)
+        try:
+            return await sink.future
+        except asyncio.CancelledError:
+            self.cancel(request)
+            raise
+
+    def cancel(self, request: Request) -> bool:
+        """End a request with Cancelled; False if it had ended."""
+        if request.done:
+            return False
+        return self.end([(request, Cancelled("cancelled", pipeline=request.pipeline, request_id=request.id))]) == 1
+
+    def _submit(
+        self,
+        pipeline: str,
+        inputs: Mapping[str, Any],
+        sink: Sink,
+        outputs: Sequence[str] | None,
+        timeout: float | None,
+        priority: int | None,
+        id: str | None,
+    ) -> Request:
+        request_id = id or f"r{next(self._ids)}"
+        plan = self.plan.pipelines.get(pipeline)
+        if plan is None:
+            hint = did_you_mean(pipeline, self.plan.pipelines) or f"pipelines: {', '.join(self.plan.pipelines)}"
+            raise NotFound(f"there is no pipeline `{pipeline}`; {hint}", request_id=request_id)
+        variant = self._variant(plan, outputs)
+        try:
+            values, sizes = check_inputs(plan.inputs, plan.bounds, inputs)
+        except InvalidInput as error:
+            with self.lock:
+                self._stats[pipeline].failed(InvalidArgument.reason)
+            raise InvalidArgument(str(error), pipeline=pipeline, request_id=request_id) from None
+        now = self.clock.now()
+        deadline = self._deadline(plan, timeout, now)
+        columns = tuple(None if v is None else Items([_spread(v, p.type, sizes)]) for v, p in zip(values, plan.inputs))
+        nbytes = sum(size_of(v) for v in values if v is not None)
+        request = Request(request_id, pipeline, variant, columns, nbytes, now, deadline, priority or 0, sink)
+        self._admit(request)
+        return request
+
+    def _deadline(self, plan: PipelinePlan, timeout: float | None, now: int) -> int | None:
+        limits = [plan.timeout_ns] if plan.timeout_ns else []
+        if timeout is not None:
+            limits.append(max(int(timeout * 1e9), 0))
+        return now + min(limits) if limits else None
+
+    def _variant(self, plan: PipelinePlan, outputs: Sequence[str] | None) -> Variant:
+        key = (plan.name, None if outputs is None else tuple(outputs))
+        found = self._variants.get(key)
+        if found is None:
+            try:
+                found = build(plan, outputs, self.stages)
+            except KeyError as error:
+                names = [o.name for o in plan.outputs]
+                hint = did_you_mean(str(error.args[0]), names) or f"outputs: {', '.join(names)}"
+                raise NotFound(f"there is no output `{error.args[0]}`; {hint}", pipeline=plan.name) from None
+            self._variants[key] = found
+        return found
+
+    def _admit(self, request: Request) -> None:
+        with self.lock:
+            if self._state != "ready":
+                raise Unavailable(f"the engine is {self._state}", pipeline=request.pipeline, request_id=request.id)
+            try:
+                entered = self.doors[request.pipeline].admit(request)
+            except Overloaded as error:
+                self._stats[request.pipeline].failed(error.reason)
+                raise
+        if request.deadline_ns is not None:
+            request.timer = self.clock.call_at(request.deadline_ns, partial(self._expire, request))
+        elif not entered and (limit := self.doors[request.pipeline].policy.queue_timeout_ns):
+            request.timer = self.clock.call_at(request.arrived_ns + limit, partial(self._give_up, request))
+        if entered:
+            self._enter(request)
+
+    def _enter(self, request: Request) -> None:
+        """Let an admitted request into the graph."""
+        columns, request.columns = request.columns, ()
+        layout = Layout((request,))
+        ready: Ready = []
+        self._propagate(request.variant.edges, layout, columns, ready)
+        self._post(ready)
+
+    # ---- timers
+
+    def _expire(self, request: Request) -> None:
+        if not request.done:
+            error = DeadlineExceeded("the deadline passed", pipeline=request.pipeline, request_id=request.id)
+            self.end([(request, error)])
+
+    def _give_up(self, request: Request) -> None:
+        with self.lock:
+            waiting = request in self.doors[request.pipeline].line
+        if waiting:
+            text = "it waited longer before the pipeline than `queue.timeout` allows"
+            self.end([(request, DeadlineExceeded(text, pipeline=request.pipeline, request_id=request.id))])
+
+    def _call_timeout(self, entry: Entry) -> None:
+        if not entry.done:
+            text = f"the call's timeout of {entry.node.timeout_ns or 0:,} ns passed"
+            self.end(
+                [
+                    (o, DeadlineExceeded(text, pipeline=o.pipeline, node=entry.node.name, request_id=o.id))
+                    for o in entry.cohort.layout.owners
+                    if not o.done
+                ]
+            )
+
+    def _look(self, stage: StageRuntime) -> None:
+        """A stage's delay or queue timeout is due."""
+        with self.lock:
+            stage.clear_timer()
+            refused = self._dispatch(stage, self.clock.now())
+        self._refuse(refused)
+
+    # ---- through
+
+    def _propagate(self, edges: Sequence[Edge], layout: Layout, columns: Columns, ready: Ready) -> None:
+        """Take columns along edges as far as they go without a stage; what reaches a stage is added to `ready`."""
+        todo = [(edges, layout, columns)]
+        while todo:
+            edges, layout, columns = todo.pop()
+            for edge in edges:
+                cohort = self._arrive(edge, layout, columns)
+                if cohort is None:
+                    continue
+                node = edge.target
+                if node.stage is not None:
+                    ready.append((node, cohort))
+                elif node.evaluate is not None:
+                    made = self._computed(node, cohort)
+                    if made is not None:
+                        todo.append((node.edges, made.layout, made.columns))
+                else:
+                    self._answer(cohort)
+
+    def _arrive(self, edge: Edge, layout: Layout, columns: Columns) -> Cohort | None:
+        """One side of a node; the cohort it completes, if any."""
+        node = edge.target
+        picked = edge.pick(columns)
+        if node.join is None:
+            return node.cohort(layout, (picked,))
+        with self.lock:
+            match = node.join.match(edge.side, layout, picked)
+        if match is None:
+            return None
+        if match.sides is not None:
+            return node.cohort(match.layout, match.sides)
+        copies = Copies()
+        cohort = node.cohort(match.layout, match.assemble(copies))
+        self._count_copies(node.name, copies)
+        return cohort
+
+    def _computed(self, node: Node, cohort: Cohort) -> Cohort | None:
+        """A compute step's result; elements that failed end here."""
+        column, failed = node.compute(cohort)
+        made = Cohort(cohort.layout, (column,))
+        if not failed:
+            return made
+        ended: list[tuple[Request, Outcome]] = []
+        for i, cause in failed.items():
+            owner = cohort.layout.owners[i]
+            error = InvalidArgument(str(cause), pipeline=owner.pipeline, node=node.name, request_id=owner.id)
+            error.__cause__ = cause
+            ended.append((owner, error))
+        self.end(ended)
+        good = [i for i in range(len(cohort)) if i not in failed]
+        return made.take(good, Copies(), "failed") if good else None
+
+    def _execute(self, stage: StageRuntime, slot: Slot, entries: list[Entry]) -> Task | None:
+        """Worker: run a group, hand on what it made; the next task for this thread."""
+        run = Run(stage, slot, self.clock.now, self._budget, self.recorder)
+        try:
+            run.run(entries)
+        except Exception as error:  # ours, not the stage's: no request may hang for it
+            self._internal_error(entries, error)
+        ready: Ready = []
+        for node, layout, columns in run.produced:
+            self._propagate(node.edges, layout, columns, ready)
+        if run.failed:
+            self.end([(f.request, f.error) for f in run.failed])
+        for entry in entries:
+            entry.done = True
+        return self._post(ready, stage, slot)
+
+    def _internal_error(self, entries: list[Entry], cause: Exception) -> None:
+        ended: list[tuple[Request, Outcome]] = []
+        for entry in entries:
+            for owner in entry.cohort.layout.owners:
+                error = StageFailed(
+                    f"internal error: {type(cause).__name__}: {cause}",
+                    pipeline=owner.pipeline,
+                    node=entry.node.name,
+                    request_id=owner.id,
+                )
+                error.__cause__ = cause
+                ended.append((owner, error))
+        self.end(ended)
+
+    def _post(self, ready: Ready, stage: StageRuntime | None = None, slot: Slot | None = None) -> Task | None:
+        """Put cohorts into inboxes and free the slot that made them. From a worker: what to run on with."""
+        now = self.clock.now()
+        arrivals = [(n.stage, self._entries(n, cohort, now)) for n, cohort in ready]
+        task: Task | None = None
+        refused: list[tuple[Request, Outcome]] = []
+        with self.lock:
+            if slot is not None:
+                assert stage is not None
+                stage.free.append(slot)
+            touched = [] if stage is None or not any(stage.levels) else [stage]
+            for target, entries in arrivals:
+                assert target is not None
+                if task is None and slot is not None and len(entries) == 1:
+                    free = target.can_run_on(entries[0].rows)
+                    if free is not None:
+                        task = partial(self._execute, target, free, entries)
+                        continue
+                refused += self._put(target, entries)
+                touched.append(target)
+            for target in touched:
+                refused += self._dispatch(target, now)
+        if refused:
+            self._refuse(refused)
+        return task
+
+    def _entries(self, node: Node, cohort: Cohort, now: int) -> list[Entry]:
+        assert node.stage is not None
+        copies = Copies()
+        entries = node.stage.entries(node, cohort, now, copies)
+        if copies.bytes:
+            self._count_copies(node.name, copies)
+        if node.timeout_ns:
+            for entry in entries:
+                self.clock.call_at(now + node.timeout_ns, partial(self._call_timeout, entry))
+        return entries
+
+    def _put(self, stage: StageRuntime, entries: list[Entry]) -> list[tuple[Request, Outcome]]:
+        """(locked) Into the inbox; what the inbox has no room for."""
+        refused: list[tuple[Request, Outcome]] = []
+        for entry in entries:
+            policy = stage.refuses(entry.level, entry.rows)
+            if policy is None:
+                stage.put(entry)
+                continue
+            text = f"the queue of stage `{stage.plan.name}` is full: `queue.max = {policy.max_rows}` rows"
+            refused += _all_fail(entry, partial(Overloaded, text))
+        return refused
+
+    def _dispatch(self, stage: StageRuntime, now: int) -> list[tuple[Request, Outcome]]:
+        """(locked) Hand groups to free instances; requests that waited too long."""
+        late: list[tuple[Request, Outcome]] = []
+        for entry in stage.expired(now):
+            late += _all_fail(entry, partial(DeadlineExceeded, "it waited longer than `queue.timeout` allows"))
+        while (taken := stage.take(now)) is not None:
+            slot, entries = taken
+            worker = slot.thread or self._pool
+            assert worker is not None
+            worker.put(partial(self._execute, stage, slot, entries))
+        if any(stage.levels) and (until := stage.wait_until(now)) != NEVER:
+            stage.set_timer(until, partial(self._look, stage))
+        return late
+
+    def _refuse(self, refused: list[tuple[Request, Outcome]]) -> None:
+        if refused:
+            self.end(refused)
+
+    # ---- out
+
+    def _answer(self, cohort: Cohort) -> None:
+        """All wanted outputs of these requests are there."""
+        now = self.clock.now()
+        outputs = cohort.layout.owners[0].variant.outputs
+        copies = Copies()
+        ended: list[tuple[Request, Outcome]] = []
+        for i, owner in enumerate(cohort.layout.owners):
+            if not owner.done:
+                values = {o.name: _result(c, i, copies) for o, c in zip(outputs, cohort.columns)}
+                ended.append((owner, Response(owner, values, now)))
+        if copies.bytes and ended:
+            self._count_copies(ended[0][0].pipeline, copies)
+        self.end(ended)
+
+    def end(self, ended: list[tuple[Request, Outcome]]) -> int:
+        """End requests, each exactly once: later outcomes of one that has ended are dropped. How many did end."""
+        final: list[tuple[Request, Outcome]] = []
+        entering: list[Request] = []
+        with self.lock:
+            for request, outcome in ended:
+                if not request.done:
+                    request.done = True
+                    final.append((request, outcome))
+                    entering += self._leave(request, outcome)
+            if self._state != "ready":
+                self._idle.notify_all()
+        deliver(final)
+        for request in entering:
+            assert self._pool is not None
+            self._pool.put(partial(self._enter, request))
+        return len(final)
+
+    def _leave(self, request: Request, outcome: Outcome) -> list[Request]:
+        """(locked) Book a request's end; the requests that may enter in its place."""
+        stats = self._stats[request.pipeline]
+        if isinstance(outcome, RequestError):
+            stats.failed(outcome.reason)
+            for join in request.variant.joins:
+                join.purge(request)
+        else:
+            stats.finished(outcome.finished_ns - request.arrived_ns)
+        if request.timer is not None:
+            request.timer.cancel()
+        if self.recorder is not None:
+            reason = outcome.reason if isinstance(outcome, RequestError) else "success"
+            end = self.clock.now()
+            self.recorder.requests.append(RequestRecord(request.id, request.pipeline, request.arrived_ns, end, reason))
+        return self.doors[request.pipeline].finish(request)
+
+    # ---- figures
+
+    def _count_copies(self, place: str, copies: Copies) -> None:
+        with self.lock:
+            total = self._copies.setdefault(place, Copies())
+            for reason, size in copies.bytes.items():
+                total.copied(size, reason)
+
+    def stats(self) -> Snapshot:
+        """All counters at about this moment."""
+        parts = [n for s in self.stages for slot in s.slots for n in slot.stats.values()]
+        with self.lock:
+            doors = {n: (len(d.inside), len(d.line)) for n, d in self.doors.items()}
+            waiting = {s.plan.index: [e for level in s.levels for e in level] for s in self.stages}
+        return Snapshot(
+            pipelines=tuple(p.snapshot(inflight=doors[n][0], waiting=doors[n][1]) for n, p in self._stats.items()),
+            nodes=sum_nodes(parts),
+            stages=tuple(
+                StageSnapshot(
+                    s.plan.name,
+                    str(s.plan.version or 1),
+                    s.plan.device,
+                    busy_seconds(parts, s.plan.name, len(s.slots)),
+                    sum(len(e.cohort) for e in waiting[s.plan.index]),
+                    sum(e.rows for e in waiting[s.plan.index]),
+                    sum(getattr(slot.instance, "restarts", 0) for slot in s.slots),
+                    s.load_seconds,
+                )
+                for s in self.stages
+            ),
+        )
+
+    def check_idle(self) -> list[str]:
+        """What is left though no request is inside; empty if all is well. For tests and debugging."""
+        with self.lock:
+            found = [f"{d.name}: {len(d)} requests" for d in self.doors.values() if len(d)]
+            found += [f"{d.name}: {d.bytes_inside} bytes" for d in self.doors.values() if d.bytes_inside]
+            found += [f"{s.plan.name}: {s.waiting} entries wait" for s in self.stages if s.waiting]
+            found += [f"{s.plan.name}: a slot is taken" for s in self.stages if len(s.free) != len(s.slots)]
+            for variant in self._variants.values():
+                found += [f"{variant.pipeline.name}: a join holds {len(j)}" for j in variant.joins if len(j)]
+        return found
+
+
+def _all_fail(entry: Entry, error: Any) -> list[tuple[Request, Outcome]]:
+    return [
+        (o, error(pipeline=o.pipeline, node=entry.node.name, request_id=o.id))
+        for o in entry.cohort.layout.owners
+        if not o.done
+    ]
+
+
+def _spread(value: Value, kind: Any, sizes: Mapping[str, Any]) -> Value:
+    """A default of a port with `*`, one for each row; any other value as it is."""
+    if kind.has_rows and np.ndim(value) == 0 and not hasattr(value, "__len__"):
+        rows = np.empty(sizes.get("*", 1), kind.dtype.numpy)
+        rows[:] = value
+        return rows
+    return value
+
+
+def _result(column: Column | None, index: int, copies: Copies) -> Value:
+    """One element of an output, as its caller gets it: alone in its memory, or a fair share of it."""
+    if column is None:
+        return None
+    value = column.element(index)
+    if isinstance(column, Stack) and isinstance(value, np.ndarray) and value.nbytes * COPY_BELOW < column.slab.nbytes:
+        copies.copied(value.nbytes, "egress")
+        return value.copy()
+    return value

@@ -1,0 +1,360 @@
+"""Run one group on one instance, so that one bad row fails its own request only.
+
+    entries of a group --gather--> Batch --Instance.execute--> outputs --scatter--> Produced, and Failed
+
+A batch that raises is halved and run again, where the stage allows it and within a retry budget, until only the
+requests at fault are left. A batch whose process died runs again once. Dead rows are cut out before. Nothing here
+touches the inbox or the engine's lock.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from backends.base import Batch, BatchResult, StageDied
+from backends.values import InvalidInput, Value
+
+from .assemble import Gathered, scatter
+from .batcher import NEVER, Entry
+from .cohort import Cohort, Layout
+from .columns import Items
+from .errors import DeadlineExceeded, InvalidArgument, RequestError, StageFailed, StageUnavailable
+from .join import Columns
+from .request import Execution, Request
+from .stage import Slot, StageRuntime
+from .trace import BatchRecord, Recorder
+from .variant import Node
+
+RETRY_SHARE = 0.1
+"""Executions that may be repeated, as a share of all."""
+RETRY_BURST = 64.0
+"""Repeated executions that may come at once."""
+
+
+class Produced(NamedTuple):
+    """What a node made for a layout."""
+
+    node: Node
+    layout: Layout
+    columns: Columns
+
+
+class Failed(NamedTuple):
+    request: Request
+    error: RequestError
+
+
+class RetryBudget:
+    """A bucket that fills with executions and empties with repeated ones."""
+
+    __slots__ = ("tokens",)
+
+    def __init__(self) -> None:
+        self.tokens = RETRY_BURST
+
+    def earn(self) -> None:
+        if self.tokens < RETRY_BURST:
+            self.tokens += RETRY_SHARE
+
+    def spend(self) -> bool:
+        """Take one; False if there is none."""
+        if self.tokens < 1:
+            return False
+        self.tokens -= 1
+        return True
+
+
+Part = tuple[Node, Cohort, int]
+"""A call site, its cohort, and when that was enqueued (ns)."""
+
+
+class Run:
+    """One group on one instance: `run` once, then read `produced` and `failed`."""
+
+    __slots__ = ("budget", "died", "failed", "now", "produced", "recorder", "slot", "stage")
+
+    def __init__(
+        self,
+        stage: StageRuntime,
+        slot: Slot,
+        now: Callable[[], int],
+        budget: RetryBudget,
+        recorder: Recorder | None,
+    ) -> None:
+        self.stage = stage
+        self.slot = slot
+        self.now = now
+        self.budget = budget
+        self.recorder = recorder
+        self.produced: list[Produced] = []
+        self.failed: list[Failed] = []
+        self.died = False
+
+    def run(self, entries: Sequence[Entry]) -> None:
+        parts = []
+        now = self.now()
+        for entry in entries:
+            cohort = self._living(entry, now)
+            if cohort is not None:
+                parts.append((entry.node, cohort, entry.arrived_ns))
+        if not parts:
+            return
+        if len(parts) > 1:
+            parts.sort(key=lambda part: part[0].name)  # stable: call sites side by side, arrivals in order
+        if self.stage.plan.has_rows:
+            self._batch(parts)
+        else:
+            self._each(parts)
+
+    # ---- before
+
+    def _living(self, entry: Entry, now: int) -> Cohort | None:
+        """The entry's cohort without requests that ended or ran out of time; None if none is left."""
+        cohort = entry.cohort
+        if entry.deadline_ns <= now:
+            living = self._in_time(entry, now)
+        else:
+            found = cohort.layout.living()
+            if found is None:
+                return cohort
+            living = found
+        stats = self.stage.stats(entry.node.name, self.slot)
+        stats.dropped(len(cohort) - len(living))
+        return cohort.take(living, stats, "dead") if living else None
+
+    def _in_time(self, entry: Entry, now: int) -> list[int]:
+        """Elements of an entry whose time is not up; the others fail."""
+        late = entry.arrived_ns + (entry.node.timeout_ns or NEVER) <= now
+        living = []
+        for i, owner in enumerate(entry.cohort.layout.owners):
+            if owner.done:
+                continue
+            if late or (owner.deadline_ns is not None and owner.deadline_ns <= now):
+                text = "the call's timeout passed while it waited" if late else "the deadline passed while it waited"
+                self._fail(owner, DeadlineExceeded(text), entry.node)
+            else:
+                living.append(i)
+        return living
+
+    # ---- rows
+
+    def _batch(self, parts: list[Part], again: bool = False) -> None:
+        """Run parts as one batch; on failure halve it or give up."""
+        stats = self.stage.stats(parts[0][0].name, self.slot)
+        start = self.now()
+        try:
+            gathered = self.stage.assembler.gather([(c.columns, node.binding, len(c)) for node, c, _ in parts], stats)
+            result = self._execute(gathered, parts)
+        except Exception as error:
+            self._broken(parts, error, again)
+            return
+        end = self.now()
+        self._record(parts, gathered, start, end)
+        self.budget.earn()
+        self.stage.rhythm.served(end - start)
+        self._spread(parts, gathered, result)
+
+    def _execute(self, gathered: Gathered, parts: list[Part]) -> BatchResult:
+        """One call of the instance, or several for a single request that exceeds the row limit."""
+        most = self.stage.max_rows
+        if most and gathered.rows > most:
+            return self._chunks(gathered, parts, most)
+        return self._call(gathered, parts)
+
+    def _call(self, gathered: Gathered, parts: list[Part]) -> BatchResult:
+        batch = self._as_batch(gathered, parts)
+        result = self.stage.check(batch, self.slot.instance.execute(batch))
+        return BatchResult(self.stage.assembler.outputs(result.outputs, gathered.lengths), result.failed)
+
+    def _chunks(self, gathered: Gathered, parts: list[Part], most: int) -> BatchResult:
+        outputs: list[tuple[Value, ...]] = []
+        failed: dict[int, Exception] = {}
+        stats = self.stage.stats(parts[0][0].name, self.slot)
+        for lo in range(0, gathered.rows, most):
+            chunk = self.stage.assembler.chunk(gathered, lo, min(lo + most, gathered.rows))
+            result = self._call(chunk, parts)
+            outputs.append(result.outputs)
+            failed.update({lo + row: error for row, error in (result.failed or {}).items()})
+        return BatchResult(self.stage.assembler.unchunk(outputs, stats), failed or None)
+
+    def _as_batch(self, gathered: Gathered, parts: list[Part]) -> Batch:
+        if not self.slot.wants_context:
+            return Batch(gathered.inputs, gathered.rows)
+        owners = [o for _, c, _ in parts for o in c.layout.owners]
+        deadlines = [o.deadline_ns for o in owners]
+        return Batch(
+            gathered.inputs,
+            gathered.rows,
+            sizes=tuple(b - a for a, b in pairwise(gathered.offsets)),
+            request_ids=tuple(o.id for o in owners),
+            deadline_ns=None if None in deadlines else max(deadlines),  # type: ignore[type-var]  # none is None
+            cancelled=lambda: all(o.done for o in owners),
+            node=parts[0][0].name,
+        )
+
+    def _spread(self, parts: list[Part], gathered: Gathered, result: BatchResult) -> None:
+        """Outputs to call sites: neighbours of one call site stay one cohort."""
+        lo = 0
+        for node, cohorts in _by_node(parts):
+            hi = lo + sum(map(len, cohorts))
+            layout = (
+                cohorts[0].layout if len(cohorts) == 1 else Layout(tuple(o for c in cohorts for o in c.layout.owners))
+            )
+            columns = scatter(result.outputs, gathered.offsets, node.binding, lo, hi)
+            if result.failed:
+                self._rows_failed(Produced(node, layout, columns), gathered, lo, result.failed)
+            else:
+                self.produced.append(Produced(node, layout, columns))
+            lo = hi
+
+    def _rows_failed(self, made: Produced, gathered: Gathered, lo: int, failed: Mapping[int, Exception]) -> None:
+        bad: dict[int, Exception] = {}
+        for row, error in failed.items():
+            element = bisect_right(gathered.offsets, row) - 1 - lo
+            if 0 <= element < len(made.layout):
+                bad.setdefault(element, error)
+        self._part(made, bad)
+
+    def _part(self, made: Produced, bad: dict[int, Exception]) -> None:
+        """Fail elements of what was made; the others go on."""
+        for element, error in bad.items():
+            self._fail(made.layout.owners[element], self._error(error), made.node, error)
+        good = [i for i in range(len(made.layout)) if i not in bad]
+        if good:
+            stats = self.stage.stats(made.node.name, self.slot)
+            cohort = Cohort(made.layout, made.columns).take(good, stats, "failed")
+            self.produced.append(Produced(made.node, cohort.layout, cohort.columns))
+
+    # ---- one by one
+
+    def _each(self, parts: list[Part]) -> None:
+        """A stage without `*`: once for each element; neighbours of one call site stay one cohort."""
+        for node, cohort, enqueued in parts:
+            made: list[tuple[Value, ...]] = []
+            good: list[int] = []
+            for i, owner in enumerate(cohort.layout.owners):
+                if owner.done:
+                    continue
+                try:
+                    made.append(self._one((node, cohort.cut(i, i + 1), enqueued)))
+                    good.append(i)
+                except Exception as error:
+                    self._fail(owner, self._error(error), node, error)
+            if good:
+                columns = tuple(Items(list(values)) for values in zip(*made))
+                self.produced.append(Produced(node, cohort.layout.take(good), columns))
+
+    def _one(self, part: Part) -> tuple[Value, ...]:
+        """One element."""
+        node, cohort, _ = part
+        start = self.now()
+        gathered = self.stage.assembler.element(cohort.columns, 0, self.stage.stats(node.name, self.slot))
+        try:
+            result = self._call(gathered, [part])
+        except StageDied:
+            self.died = True
+            if not self.stage.repeatable or not self.budget.spend():
+                raise
+            result = self._call(gathered, [part])
+        self._record([part], gathered, start, self.now())
+        self.budget.earn()
+        if result.failed:
+            raise next(iter(result.failed.values()))
+        return result.outputs
+
+    # ---- after
+
+    def _broken(self, parts: list[Part], error: Exception, again: bool) -> None:
+        """A batch raised: run it again, halve it, or fail all of it."""
+        requests = sum(len(c) for _, c, _ in parts)
+        if self.stage.repeatable and self._before_deadlines(parts):
+            if isinstance(error, StageDied):
+                self.died = True
+                if not again and self.budget.spend():
+                    self._batch(parts, again=True)
+                    return
+            if requests > 1 and self.budget.spend():
+                left, right = _halves(parts, requests // 2)
+                self._batch(left, again)
+                self._batch(right, again)
+                return
+        for node, cohort, _ in parts:
+            for owner in cohort.layout.owners:
+                self._fail(owner, self._error(error, requests), node, error)
+
+    def _before_deadlines(self, parts: list[Part]) -> bool:
+        now = self.now()
+        return all(o.deadline_ns is None or o.deadline_ns > now for _, c, _ in parts for o in c.layout.owners)
+
+    def _error(self, error: Exception, requests: int = 1) -> RequestError:
+        if isinstance(error, RequestError):
+            return error
+        if isinstance(error, InvalidInput) and requests == 1:
+            return InvalidArgument(str(error))
+        if isinstance(error, StageDied):
+            why = "" if self.stage.repeatable else "; not run again, because the stage is `effects = once`"
+            return StageUnavailable(f"{error}{why}")
+        text = f"{type(error).__name__}: {error}" if not isinstance(error, InvalidInput) else str(error)
+        shared = f" (raised for a batch of {requests} requests)" if requests > 1 else ""
+        return StageFailed(text + shared)
+
+    def _fail(self, owner: Request, error: RequestError, node: Node, cause: Exception | None = None) -> None:
+        error.pipeline = owner.pipeline
+        error.node = error.node or node.name
+        error.instance = self.slot.index
+        error.request_id = owner.id
+        if cause is not error:
+            error.__cause__ = cause
+        self.stage.stats(node.name, self.slot).failed(error.reason)
+        self.failed.append(Failed(owner, error))
+
+    def _record(self, parts: list[Part], gathered: Gathered, start: int, end: int) -> None:
+        """Counters of every call site in the batch, and the timings of each request."""
+        requests = sum(len(c) for _, c, _ in parts)
+        plan, index = self.stage.plan, self.slot.index
+        seen: dict[Node, int] = {}
+        for node, cohort, enqueued in parts:
+            execution = Execution(node.name, index, enqueued, start, end, gathered.rows, requests)
+            for owner in cohort.layout.owners:
+                owner.executions.append(execution)
+            self.stage.stats(node.name, self.slot).waited(len(cohort), start - enqueued)
+            seen[node] = seen.get(node, 0) + len(cohort)
+        lo = 0
+        for node, n in seen.items():
+            rows = gathered.offsets[lo + n] - gathered.offsets[lo]
+            stats = self.stage.stats(node.name, self.slot)
+            stats.ran(n, rows, end - start) if lo == 0 else stats.rode(n, rows, end - start)
+            lo += n
+        if self.recorder is not None:
+            ids = tuple(o.id for _, c, _ in parts for o in c.layout.owners)
+            first = parts[0][0].name
+            self.recorder.batches.append(
+                BatchRecord(first, plan.name, index, start, end, gathered.rows, ids, first.partition(".")[0])
+            )
+
+
+def _by_node(parts: Sequence[Part]) -> list[tuple[Node, list[Cohort]]]:
+    found: list[tuple[Node, list[Cohort]]] = []
+    for node, cohort, _ in parts:
+        if found and found[-1][0] is node:
+            found[-1][1].append(cohort)
+        else:
+            found.append((node, [cohort]))
+    return found
+
+
+def _halves(parts: Sequence[Part], at: int) -> tuple[list[Part], list[Part]]:
+    """The first `at` elements, and the others."""
+    left: list[Part] = []
+    right: list[Part] = []
+    for node, cohort, enqueued in parts:
+        n = min(max(at, 0), len(cohort))
+        if n:
+            left.append((node, cohort.cut(0, n), enqueued))
+        if n < len(cohort):
+            right.append((node, cohort.cut(n, len(cohort)), enqueued))
+        at -= len(cohort)
+    return left, right

@@ -1,0 +1,149 @@
+"""Where branches meet: holds what has arrived on each side until every side of an element is there.
+
+Sides that come with the same `Layout` object match at once. Otherwise the layouts that overlap are taken apart into
+elements, and whatever is complete goes on as one cohort, in the order of the layout that completed it. `match` only
+decides (call it under the engine's lock); `Match.assemble` moves tensors (call it outside).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from .cohort import Cohort, Layout
+from .columns import Column, CopySink, merge
+from .request import Request
+
+Columns = tuple[Column | None, ...]
+Part = tuple[Layout, Columns, int]
+"""An element of one side: the layout it came in, that layout's columns, its index there."""
+
+
+class _Pending:
+    __slots__ = ("missing", "sides")
+
+    def __init__(self, sides: int) -> None:
+        self.sides: list[Columns | None] = [None] * sides
+        self.missing = sides
+
+
+class Match:
+    """Elements that are complete on all sides."""
+
+    __slots__ = ("layout", "parts", "sides")
+
+    def __init__(self, layout: Layout, sides: list[Columns] | None, parts: list[list[Part]] | None) -> None:
+        self.layout = layout
+        self.sides = sides
+        """Where all sides came in the same layout: their columns."""
+        self.parts = parts
+        """Else for each side its parts, in the layout's order."""
+
+    def assemble(self, copies: CopySink) -> list[Columns]:
+        """The columns of each side in the match's layout: views where the parts are ranges, else one gather each."""
+        if self.sides is not None:
+            return self.sides
+        assert self.parts is not None
+        return [_gather(side, copies) for side in self.parts]
+
+
+class Join:
+    """One per node with several producers. Empty when nothing is in flight."""
+
+    __slots__ = ("_owners", "_pending", "sides")
+
+    def __init__(self, sides: int) -> None:
+        self.sides = sides
+        self._pending: dict[Layout, _Pending] = {}
+        self._owners: dict[Request, list[Part | None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._pending) + len(self._owners)
+
+    def match(self, side: int, layout: Layout, columns: Columns) -> Match | None:
+        """Take in one side of a cohort; what it completes, if anything."""
+        pending = self._pending.get(layout)
+        if pending is not None:
+            return self._same(pending, side, layout, columns)
+        if self._overlaps(layout):
+            return self._by_owner(side, layout, columns)
+        if layout.living() == []:
+            return None
+        pending = self._pending[layout] = _Pending(self.sides)
+        return self._same(pending, side, layout, columns)
+
+    def _same(self, pending: _Pending, side: int, layout: Layout, columns: Columns) -> Match | None:
+        pending.sides[side] = columns
+        pending.missing -= 1
+        if pending.missing:
+            return None
+        del self._pending[layout]
+        return Match(layout, pending.sides, None)
+
+    def _overlaps(self, layout: Layout) -> bool:
+        if self._owners and not layout.members.isdisjoint(self._owners):
+            return True
+        return any(not layout.members.isdisjoint(other.owners) for other in self._pending)
+
+    def _by_owner(self, side: int, layout: Layout, columns: Columns) -> Match | None:
+        for other in [p for p in self._pending if not layout.members.isdisjoint(p.owners)]:
+            for s, held in enumerate(self._pending.pop(other).sides):
+                if held is not None:
+                    self._spread(s, other, held)
+        self._spread(side, layout, columns)
+        ready = [o for o in layout.owners if None not in self._owners.get(o, (None,))]
+        if not ready:
+            return None
+        rows = [self._owners.pop(o) for o in ready]
+        parts: list[list[Part]] = [list(p) for p in zip(*rows)]
+        return Match(_common_layout(ready, layout, parts), None, parts)
+
+    def _spread(self, side: int, layout: Layout, columns: Columns) -> None:
+        for i, owner in enumerate(layout.owners):
+            if not owner.done:
+                self._owners.setdefault(owner, [None] * self.sides)[side] = (layout, columns, i)
+
+    def purge(self, request: Request) -> None:
+        """Forget a request that has ended."""
+        self._owners.pop(request, None)
+        for layout in [p for p in self._pending if request in p.members and p.living() == []]:
+            del self._pending[layout]
+
+
+def _common_layout(ready: list[Request], arrived: Layout, parts: list[list[Part]]) -> Layout:
+    """A layout object that already stands for exactly these elements in this order, else a new one."""
+    for layout in (arrived, *(side[0][0] for side in parts)):
+        if len(layout) == len(ready) and all(a is b for a, b in zip(layout.owners, ready)):
+            return layout
+    return Layout(tuple(ready))
+
+
+def _gather(parts: list[Part], copies: CopySink) -> Columns:
+    """The columns of one side for parts in order."""
+    first = parts[0]
+    if all(p[0] is first[0] for p in parts):
+        cohort = Cohort(first[0], first[1])
+        indices = [p[2] for p in parts]
+        if len(indices) == len(cohort) and _ascending(indices):
+            return first[1]
+        if indices[-1] - indices[0] + 1 == len(indices) and _ascending(indices):
+            return cohort.cut(indices[0], indices[-1] + 1).columns
+        return tuple(c if c is None else c.take(indices, copies, "join") for c in first[1])
+    runs = _runs(parts)
+    pieces = [tuple(c if c is None else c.cut(lo, hi) for c in columns) for columns, lo, hi in runs]
+    return tuple(None if p[0] is None else merge(p, copies, "join") for p in zip(*pieces))
+
+
+def _runs(parts: Sequence[Part]) -> list[tuple[Columns, int, int]]:
+    """Maximal ranges of parts that lie one after the other in one layout."""
+    runs: list[tuple[Layout, Columns, int, int]] = []
+    for layout, columns, index in parts:
+        if runs and runs[-1][0] is layout and runs[-1][3] == index:
+            runs[-1] = (layout, runs[-1][1], runs[-1][2], index + 1)
+        else:
+            runs.append((layout, columns, index, index + 1))
+    return [(columns, lo, hi) for _, columns, lo, hi in runs]
+
+
+def _ascending(indices: Sequence[int]) -> bool:
+    return all(b - a == 1 for a, b in pairwise(indices))

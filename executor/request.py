@@ -1,0 +1,203 @@
+"""A request, its answer, and the future a caller holds.
+
+A `Request` is what travels; it ends exactly once, through `Engine.finish`. A `Response` is its answer: outputs by
+name, and what each step cost it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from backends.values import Value
+
+from .errors import RequestError
+
+if TYPE_CHECKING:
+    from .engine import Engine
+    from .variant import Variant
+
+
+class Execution(NamedTuple):
+    """One batch of one node on one instance, as every request of it saw it. Times are monotonic ns."""
+
+    node: str
+    instance: int
+    enqueued_ns: int
+    start_ns: int
+    end_ns: int
+    rows: int
+    requests: int
+
+
+class StepTiming(NamedTuple):
+    """What one step cost a request; seconds, monotonic ns for the two ends."""
+
+    queue: float
+    compute: float
+    batch_rows: int
+    start_ns: int
+    end_ns: int
+
+
+class Request:
+    """One client call on its way. `done` turns true once and for all."""
+
+    __slots__ = (
+        "arrived_ns",
+        "columns",
+        "deadline_ns",
+        "done",
+        "executions",
+        "id",
+        "level",
+        "nbytes",
+        "pipeline",
+        "sink",
+        "timer",
+        "variant",
+    )
+
+    def __init__(
+        self,
+        id: str,
+        pipeline: str,
+        variant: Variant,
+        columns: tuple[Any, ...],
+        nbytes: int,
+        arrived_ns: int,
+        deadline_ns: int | None,
+        level: int,
+        sink: Sink,
+    ) -> None:
+        self.id = id
+        self.pipeline = pipeline
+        self.variant = variant
+        self.columns = columns
+        """Its inputs, one column a port; dropped once it entered the graph."""
+        self.nbytes = nbytes
+        self.arrived_ns = arrived_ns
+        self.deadline_ns = deadline_ns
+        self.level = level
+        """Priority; 0 where the caller named none."""
+        self.sink = sink
+        self.done = False
+        self.executions: list[Execution] = []
+        self.timer: Any = None
+
+    def __repr__(self) -> str:
+        return f"Request({self.id!r}, {self.pipeline}{', done' if self.done else ''})"
+
+
+class Response(Mapping[str, Value]):
+    """Outputs by name. `seconds` counts from submit to answer; `timings` from the node's name without the pipeline."""
+
+    __slots__ = ("_executions", "_outputs", "arrived_ns", "finished_ns", "id", "pipeline")
+
+    def __init__(self, request: Request, outputs: dict[str, Value], finished_ns: int) -> None:
+        self.id = request.id
+        self.pipeline = request.pipeline
+        self.arrived_ns = request.arrived_ns
+        self.finished_ns = finished_ns
+        self._outputs = outputs
+        self._executions = request.executions
+
+    def __getitem__(self, name: str) -> Value:
+        return self._outputs[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._outputs)
+
+    def __len__(self) -> int:
+        return len(self._outputs)
+
+    @property
+    def seconds(self) -> float:
+        return (self.finished_ns - self.arrived_ns) / 1e9
+
+    @property
+    def executions(self) -> list[Execution]:
+        """Every batch this request was in, in the order they ended."""
+        return self._executions
+
+    @property
+    def timings(self) -> dict[str, StepTiming]:
+        """Per node. A node that ran more than once for this request (a retry) shows its last run."""
+        prefix = len(self.pipeline) + 1
+        return {
+            e.node[prefix:]: StepTiming(
+                (e.start_ns - e.enqueued_ns) / 1e9, (e.end_ns - e.start_ns) / 1e9, e.rows, e.start_ns, e.end_ns
+            )
+            for e in self._executions
+        }
+
+    def __repr__(self) -> str:
+        return f"Response({self.id!r}, {', '.join(self._outputs)}, {self.seconds * 1e3:.1f} ms)"
+
+
+Outcome = Response | RequestError
+
+
+class Job(Future[Response]):
+    """A request in flight, for threads: a `concurrent.futures.Future` whose `cancel` works at any time."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__()
+        self._engine = engine
+        self.request: Request | None = None
+
+    def cancel(self) -> bool:
+        """End the request unless it has ended; queued work is dropped, running work is not waited for."""
+        return self.request is not None and self._engine.cancel(self.request)
+
+    def cancelled(self) -> bool:
+        from concurrent.futures import CancelledError
+
+        return self.done() and isinstance(self.exception(), CancelledError)
+
+    def deliver(self, outcome: Outcome) -> None:
+        if isinstance(outcome, RequestError):
+            self.set_exception(outcome)
+        else:
+            self.set_result(outcome)
+
+
+class LoopFuture:
+    """A request in flight, for one event loop; delivered together with all others of its cohort."""
+
+    __slots__ = ("future", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.future: asyncio.Future[Response] = loop.create_future()
+
+
+Sink = Job | LoopFuture
+
+
+def deliver(ended: list[tuple[Request, Outcome]]) -> None:
+    """Hand outcomes to whoever waits: threads one by one, each event loop with a single wake-up."""
+    loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Response], Outcome]]] = {}
+    for request, outcome in ended:
+        sink = request.sink
+        if isinstance(sink, LoopFuture):
+            loops.setdefault(sink.loop, []).append((sink.future, outcome))
+        else:
+            sink.deliver(outcome)
+    for loop, pairs in loops.items():
+        try:
+            loop.call_soon_threadsafe(_resolve, pairs)
+        except RuntimeError:  # the loop was closed: nobody waits any more
+            pass
+
+
+def _resolve(pairs: list[tuple[asyncio.Future[Response], Outcome]]) -> None:
+    for future, outcome in pairs:
+        if future.done():
+            continue
+        if isinstance(outcome, RequestError):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)

@@ -1,0 +1,248 @@
+"""A stage at run time: one inbox, one batching decision, and instances with a slot each.
+
+All call sites of a stage, in all pipelines of the engine, share its `StageRuntime` and so each other's batches.
+Methods that end in "(locked)" in their docstring are called with the engine's lock held and are short; what an
+instance does with a group is `execute`'s business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+
+from backends.base import Instance
+from backends.checks import OutputCheck
+from pipeline_dsl.plan import LevelPolicy, StagePlan
+
+from .assemble import Assembler
+from .batcher import NEVER, Entry, Group, Rhythm, Wait, decide
+from .clock import Clock, Timer
+from .cohort import Cohort
+from .columns import CopySink
+from .stats import NodeStats
+from .variant import Node
+from .workers import Worker
+
+CUT_GAIN = 0.25
+"""A cohort of mixed lengths is cut by bucket where that saves this share of the padded items."""
+
+
+def worth_cutting(buckets: Sequence[int]) -> bool:
+    """Whether elements padded to these lengths had better run in several batches than all at the longest."""
+    together = max(buckets) * len(buckets)
+    return together - sum(buckets) > CUT_GAIN * together
+
+
+class Slot:
+    """One instance and its counters. `thread` is the worker that a thread-affine instance lives on, else None."""
+
+    __slots__ = ("index", "instance", "stats", "thread", "wants_context")
+
+    def __init__(self, index: int, instance: Instance, thread: Worker | None = None) -> None:
+        self.index = index
+        self.instance = instance
+        self.thread = thread
+        self.wants_context = getattr(instance, "wants_context", True)
+        """Whether it reads more of a batch than inputs and rows."""
+        self.stats: dict[str, NodeStats] = {}
+
+
+class StageRuntime:
+    """Inbox, batcher and instances of one stage."""
+
+    def __init__(self, plan: StagePlan, clock: Clock) -> None:
+        self.plan = plan
+        self.clock = clock
+        self.assembler = Assembler(plan)
+        self.check = OutputCheck(plan)
+        self.max_rows = plan.batching.max_rows
+        self.repeatable = plan.contract.effects != "once"
+        self.slots: list[Slot] = []
+        self.free: list[Slot] = []
+        self.levels: list[list[Entry]] = [[] for _ in plan.queue.levels]
+        self.rhythm = Rhythm()
+        self.load_seconds = 0.0
+        self._timed = any(level.timeout_ns for level in plan.queue.levels)
+        self._timer: Timer | None = None
+        self._learns = plan.batching.delay_ns != 0
+
+    def __repr__(self) -> str:
+        return f"StageRuntime({self.plan.name}, {len(self.free)} of {len(self.slots)} free)"
+
+    @property
+    def waiting(self) -> int:
+        """Entries in the inbox."""
+        return sum(map(len, self.levels))
+
+    def stats(self, node: str, slot: Slot) -> NodeStats:
+        """Counters of one call site on one instance."""
+        found = slot.stats.get(node)
+        if found is None:
+            plan = self.plan
+            version = str(plan.version or 1)
+            found = slot.stats[node] = NodeStats(
+                node.partition(".")[0], node, plan.name, version=version, device=plan.device, instance=slot.index
+            )
+        return found
+
+    # ---- in
+
+    def entries(self, node: Node, cohort: Cohort, now: int, copies: CopySink) -> list[Entry]:
+        """A cohort as it enters the inbox: cut where group keys differ, or where it exceeds the row limit."""
+        deadline = now + node.timeout_ns if node.timeout_ns else NEVER
+        made = []
+        for part, key in self._groups(cohort, node, copies):
+            rows = self.assembler.rows(part.columns, node.binding, len(part))
+            if self.max_rows and rows > self.max_rows and len(part) > 1:
+                pieces = self._pieces(part, node)
+            else:
+                pieces = [(part, rows)]
+            level = self._level(node, part)
+            made += [Entry(node, p, n, key, level, now, min(deadline, _earliest(p))) for p, n in pieces]
+        return made
+
+    def _groups(self, cohort: Cohort, node: Node, copies: CopySink) -> list[tuple[Cohort, Hashable]]:
+        """The cohort with its group key, taken apart where its elements must not, or had better not, share a batch."""
+        keys: list[Hashable] | None = self.assembler.keys(cohort.columns, node.binding, len(cohort))
+        buckets = self.assembler.buckets(cohort.columns, node.binding, len(cohort))
+        if buckets is not None:
+            if not worth_cutting(buckets):
+                buckets = [max(buckets)] * len(cohort)
+            keys = list(zip(keys, buckets)) if keys is not None else list(buckets)
+        if len(self.levels) > 1 and node.priority is None:
+            wanted = [owner.level for owner in cohort.layout.owners]
+            keys = list(zip(keys, wanted)) if keys is not None else list(wanted)
+        if keys is None:
+            return [(cohort, None)]
+        first = keys[0]
+        if all(k == first for k in keys):
+            return [(cohort, first)]
+        groups: dict[Hashable, list[int]] = {}
+        for i, key in enumerate(keys):
+            groups.setdefault(key, []).append(i)
+        return [(cohort.take(indices, copies, "group"), key) for key, indices in groups.items()]
+
+    def _pieces(self, cohort: Cohort, node: Node) -> list[tuple[Cohort, int]]:
+        """Cuts at element boundaries of at most `max_rows` rows; an element that alone has more stays whole."""
+        pieces: list[tuple[Cohort, int]] = []
+        lo = rows = 0
+        for i in range(len(cohort)):
+            one = cohort.cut(i, i + 1)
+            n = self.assembler.rows(one.columns, node.binding, 1)
+            if rows and rows + n > self.max_rows:
+                pieces.append((cohort.cut(lo, i), rows))
+                lo, rows = i, 0
+            rows += n
+        pieces.append((cohort.cut(lo, len(cohort)), rows))
+        return pieces
+
+    def refuses(self, level: int, rows: int) -> LevelPolicy | None:
+        """The policy that has no room for `rows` more, if so. (locked)"""
+        policy = self.plan.queue.levels[level - 1]
+        entries = self.levels[level - 1]
+        if not policy.max_rows or not entries:
+            return None
+        return policy if sum(e.rows for e in entries) + rows > policy.max_rows else None
+
+    def put(self, entry: Entry) -> None:
+        """Let it wait. (locked)"""
+        if self._learns:
+            self.rhythm.arrived(entry.arrived_ns)
+        self.levels[entry.level - 1].append(entry)
+
+    def _level(self, node: Node, cohort: Cohort) -> int:
+        """The priority level of a cohort here: its call site's, else its requests', else the default."""
+        queue = self.plan.queue
+        wanted = node.priority or cohort.layout.owners[0].level or queue.default_level
+        return min(max(wanted, 1), len(queue.levels))
+
+    # ---- out
+
+    def take(self, now: int) -> tuple[Slot, list[Entry]] | None:
+        """A free instance and what it shall run now, if there is any. (locked)"""
+        if not self.free:
+            return None
+        decision = decide(self.levels, self.plan.batching, now, self.rhythm, self._fair_share())
+        if isinstance(decision, Group):
+            self._remove(decision.entries)
+            return self.free.pop(), decision.entries
+        return None
+
+    def wait_until(self, now: int) -> int:
+        """When the inbox must be looked at again though nothing arrived; NEVER if not. (locked)"""
+        until = NEVER
+        if self.free:
+            decision = decide(self.levels, self.plan.batching, now, self.rhythm, self._fair_share())
+            if isinstance(decision, Wait):
+                until = decision.until_ns
+        if self._timed:
+            for policy, entries in zip(self.plan.queue.levels, self.levels):
+                if policy.timeout_ns:
+                    until = min(until, *(e.arrived_ns + policy.timeout_ns for e in entries if not e.late), NEVER)
+        return until
+
+    def _fair_share(self) -> int:
+        """Rows a batch may take where each element runs alone, so that free instances share the work."""
+        if self.plan.has_rows or len(self.free) < 2:
+            return 0
+        waiting = sum(e.rows for entries in self.levels for e in entries)
+        return max(1, -(-waiting // len(self.free)))
+
+    def _remove(self, entries: list[Entry]) -> None:
+        level = self.levels[entries[0].level - 1]
+        if len(entries) == len(level):
+            level.clear()
+            return
+        chosen = set(map(id, entries))
+        level[:] = [e for e in level if id(e) not in chosen]
+
+    def expired(self, now: int) -> list[Entry]:
+        """Take out what waited longer than its level allows; entries that may go late are only marked. (locked)"""
+        if not self._timed:
+            return []
+        gone: list[Entry] = []
+        for policy, entries in zip(self.plan.queue.levels, self.levels):
+            if not policy.timeout_ns:
+                continue
+            over = [e for e in entries if not e.late and e.arrived_ns + policy.timeout_ns <= now]
+            if policy.on_timeout == "reject":
+                gone += over
+                entries[:] = [e for e in entries if e not in over]
+            else:
+                for entry in over:
+                    entry.late = True
+        return gone
+
+    def can_run_on(self, rows: int) -> Slot | None:
+        """A slot for a worker that goes on with its own result without the inbox. (locked)"""
+        if not self.free or self.plan.batching.delay_ns or any(self.levels):
+            return None
+        if (self.max_rows and rows > self.max_rows) or self.free[-1].thread is not None:
+            return None
+        if len(self.free) > 1 and rows > 1 and not self.plan.has_rows:
+            return None  # its elements run alone: let the free instances share them
+        return self.free.pop()
+
+    # ---- timer
+
+    def set_timer(self, when_ns: int, call: Callable[[], None]) -> None:
+        """Look again at `when_ns`; an earlier timer that is set stays. (locked)"""
+        timer = self._timer
+        if timer is not None and timer.call is not None and timer.when_ns <= when_ns:
+            return
+        if timer is not None:
+            timer.cancel()
+        self._timer = self.clock.call_at(when_ns, call)
+
+    def clear_timer(self) -> None:
+        """Forget the timer that just ran, or is no longer wanted. (locked)"""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _earliest(cohort: Cohort) -> int:
+    earliest = NEVER
+    for owner in cohort.layout.owners:
+        if owner.deadline_ns is not None and owner.deadline_ns < earliest:
+            earliest = owner.deadline_ns
+    return earliest

@@ -1,0 +1,58 @@
+"""The threads that run groups: a shared pool, and one thread of its own for each thread-affine instance.
+
+A worker takes a call from its queue and runs it; what the call returns is the next call to run on the same thread,
+without a queue (run on), or None.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any
+
+Task = Callable[[], Any]
+"""Returns the next task to run on, or None."""
+
+
+class Worker:
+    """Threads that serve one queue."""
+
+    def __init__(self, name: str, threads: int = 1) -> None:
+        self._queue: SimpleQueue[Task | None] = SimpleQueue()
+        self.put = self._queue.put
+        """Run a task as soon as a thread is free."""
+        self._threads = [threading.Thread(target=self._serve, name=f"{name}-{i}", daemon=True) for i in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def _serve(self) -> None:
+        get = self._queue.get
+        while (task := get()) is not None:
+            while task is not None:
+                task = task()
+
+    def call(self, task: Callable[[], Any]) -> Any:
+        """Run something on one of the threads and wait for what it returns or raises."""
+        done: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
+
+        def run() -> None:
+            try:
+                done.put((task(), None))
+            except BaseException as error:
+                done.put((None, error))
+
+        self.put(run)
+        value, error = done.get()
+        if error is not None:
+            raise error
+        return value
+
+    def stop(self, timeout: float) -> bool:
+        """End all threads once the queue is empty; False if one still runs after `timeout` seconds."""
+        for _ in self._threads:
+            self.put(None)
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(timeout)
+        return not any(t.is_alive() for t in self._threads)
