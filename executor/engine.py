@@ -20,7 +20,7 @@ import numpy as np
 
 from backends.inputs import check_inputs
 from backends.values import InvalidInput, Value
-from pipeline_dsl.plan import PipelinePlan, Plan
+from pipeline_dsl.plan import InputPlan, PipelinePlan, Plan
 from pipeline_dsl.spell import did_you_mean
 
 from .admission import Door
@@ -91,11 +91,16 @@ class Engine:
         self._state = "ready"
 
     def drain(self, timeout: float | None = None) -> bool:
-        """Accept nothing new and wait until all requests have ended; False if some have not after `timeout` s."""
+        """Accept nothing new and wait until all requests have ended and all instances rest.
+
+        False if that is not so after `timeout` seconds."""
         with self._idle:
             if self._state == "ready":
                 self._state = "draining"
-            return self._idle.wait_for(lambda: not any(map(len, self.doors.values())), timeout)
+            return self._idle.wait_for(self._at_rest, timeout)
+
+    def _at_rest(self) -> bool:
+        return not any(map(len, self.doors.values())) and all(len(s.free) == len(s.slots) for s in self.stages)
 
     def stop(self, timeout: float = 5.0) -> None:
         """End what is still inside with Unavailable, then threads and instances. May be called twice."""
@@ -183,7 +188,10 @@ class Engine:
             raise InvalidArgument(str(error), pipeline=pipeline, request_id=request_id) from None
         now = self.clock.now()
         deadline = self._deadline(plan, timeout, now)
-        columns = tuple(None if v is None else Items([_spread(v, p.type, sizes)]) for v, p in zip(values, plan.inputs))
+        columns = tuple(
+            None if v is None else Items([v if p.name in inputs else _default(p, sizes)])
+            for v, p in zip(values, plan.inputs)
+        )
         nbytes = sum(size_of(v) for v in values if v is not None)
         request = Request(request_id, pipeline, variant, columns, nbytes, now, deadline, priority or 0, sink)
         self._admit(request)
@@ -370,6 +378,8 @@ class Engine:
                 touched.append(target)
             for target in touched:
                 refused += self._dispatch(target, now)
+            if self._state != "ready":
+                self._idle.notify_all()
         if refused:
             self._refuse(refused)
         return task
@@ -441,6 +451,8 @@ class Engine:
                     request.done = True
                     final.append((request, outcome))
                     entering += self._leave(request, outcome)
+            for stage in {s for r, outcome in final if isinstance(outcome, RequestError) for s in r.variant.stages}:
+                stage.drop_dead()
             if self._state != "ready":
                 self._idle.notify_all()
         deliver(final)
@@ -518,13 +530,14 @@ def _all_fail(entry: Entry, error: Any) -> list[tuple[Request, Outcome]]:
     ]
 
 
-def _spread(value: Value, kind: Any, sizes: Mapping[str, Any]) -> Value:
-    """A default of a port with `*`, one for each row; any other value as it is."""
-    if kind.has_rows and np.ndim(value) == 0 and not hasattr(value, "__len__"):
-        rows = np.empty(sizes.get("*", 1), kind.dtype.numpy)
-        rows[:] = value
-        return rows
-    return value
+def _default(port: InputPlan, sizes: Mapping[str, Any]) -> Value:
+    """The default of an input; for a port with `*` one for each row of the others."""
+    if not port.type.has_rows:
+        return port.default
+    rows = np.empty(sizes.get("*", 1), port.type.dtype.numpy)
+    rows[:] = port.default
+    rows.flags.writeable = False
+    return rows
 
 
 def _result(column: Column | None, index: int, copies: Copies) -> Value:

@@ -115,7 +115,7 @@ class Run:
         """The entry's cohort without requests that ended or ran out of time; None if none is left."""
         cohort = entry.cohort
         if entry.deadline_ns <= now:
-            living = self._in_time(entry, now)
+            living = self._in_time(entry.node, cohort, entry.arrived_ns, now)
         else:
             found = cohort.layout.living()
             if found is None:
@@ -125,16 +125,16 @@ class Run:
         stats.dropped(len(cohort) - len(living))
         return cohort.take(living, stats, "dead") if living else None
 
-    def _in_time(self, entry: Entry, now: int) -> list[int]:
-        """Elements of an entry whose time is not up; the others fail."""
-        late = entry.arrived_ns + (entry.node.timeout_ns or NEVER) <= now
+    def _in_time(self, node: Node, cohort: Cohort, enqueued: int, now: int) -> list[int]:
+        """Elements whose time is not up; the others fail."""
+        late = enqueued + (node.timeout_ns or NEVER) <= now
         living = []
-        for i, owner in enumerate(entry.cohort.layout.owners):
+        for i, owner in enumerate(cohort.layout.owners):
             if owner.done:
                 continue
             if late or (owner.deadline_ns is not None and owner.deadline_ns <= now):
                 text = "the call's timeout passed while it waited" if late else "the deadline passed while it waited"
-                self._fail(owner, DeadlineExceeded(text), entry.node)
+                self._fail(owner, DeadlineExceeded(text), node)
             else:
                 living.append(i)
         return living
@@ -270,24 +270,30 @@ class Run:
     def _broken(self, parts: list[Part], error: Exception, again: bool) -> None:
         """A batch raised: run it again, halve it, or fail all of it."""
         requests = sum(len(c) for _, c, _ in parts)
-        if self.stage.repeatable and self._before_deadlines(parts):
+        if self.stage.repeatable:
             if isinstance(error, StageDied):
                 self.died = True
                 if not again and self.budget.spend():
-                    self._batch(parts, again=True)
+                    self._again(parts)
                     return
             if requests > 1 and self.budget.spend():
-                left, right = _halves(parts, requests // 2)
-                self._batch(left, again)
-                self._batch(right, again)
+                for half in _halves(parts, requests // 2):
+                    self._again(half)
                 return
         for node, cohort, _ in parts:
             for owner in cohort.layout.owners:
                 self._fail(owner, self._error(error, requests), node, error)
 
-    def _before_deadlines(self, parts: list[Part]) -> bool:
+    def _again(self, parts: list[Part]) -> None:
+        """Run parts once more, without what ended or ran out of time meanwhile."""
         now = self.now()
-        return all(o.deadline_ns is None or o.deadline_ns > now for _, c, _ in parts for o in c.layout.owners)
+        left = []
+        for node, cohort, enqueued in parts:
+            living = self._in_time(node, cohort, enqueued, now)
+            if living:
+                left.append((node, cohort.take(living, self.stage.stats(node.name, self.slot), "dead"), enqueued))
+        if left:
+            self._batch(left, again=True)
 
     def _error(self, error: Exception, requests: int = 1) -> RequestError:
         if isinstance(error, RequestError):

@@ -195,6 +195,12 @@ class StageRuntime:
         chosen = set(map(id, entries))
         level[:] = [e for e in level if id(e) not in chosen]
 
+    def drop_dead(self) -> None:
+        """Take out entries all of whose requests have ended. (locked)"""
+        for entries in self.levels:
+            if entries:
+                entries[:] = [e for e in entries if e.cohort.layout.living() != []]
+
     def expired(self, now: int) -> list[Entry]:
         """Take out what waited longer than its level allows; entries that may go late are only marked. (locked)"""
         if not self._timed:

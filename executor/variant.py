@@ -121,7 +121,7 @@ def _argument(argument: Argument, layout: Layout, sides: Sequence[Columns]) -> C
 class Variant:
     """Nodes and edges for one set of wanted outputs."""
 
-    __slots__ = ("edges", "egress", "joins", "nodes", "outputs", "pipeline")
+    __slots__ = ("edges", "egress", "joins", "nodes", "outputs", "pipeline", "stages")
 
     def __init__(
         self,
@@ -137,6 +137,7 @@ class Variant:
         self.egress = egress
         self.edges = edges
         """From the pipeline's inputs."""
+        self.stages = {n.stage for n in nodes if n.stage is not None}
         self.joins = [n.join for n in (*nodes, egress) if n.join is not None]
 
 
