@@ -48,6 +48,9 @@ class Gathered(NamedTuple):
     """Real sizes of each ragged dim by name, int64 [rows]."""
 
 
+_NO_LENGTHS: dict[str, Array] = {}
+
+
 class Assembler:
     """Gathers and scatters for one stage."""
 
@@ -59,7 +62,10 @@ class Assembler:
         self._rows = [(i, p) for i, p in self._given if p.type.has_rows]
         self._shared = [(i, p) for i, p in self._given if not p.type.has_rows]
         self._plain = not self._filled and not self._shared and all(_is_dense(p) for _, p in self._rows)
-        self._keyers = _keyers(self._given)
+        self._keyers = _keyers(self._given) if stage.has_rows else []
+        self._ragged_out = any(p.type.is_ragged for p in stage.outputs)
+        self.uniform = not self._keyers and not any(p.buckets for _, p in self._rows)
+        """Whether any two cohorts may share a batch, whatever their values."""
 
     # ---- group keys and row counts
 
@@ -74,7 +80,7 @@ class Assembler:
 
     def keys(self, columns: Sequence[Column | None], binding: Binding, elements: int) -> list[Hashable] | None:
         """What must be equal to share a batch, for each element; None if nothing must."""
-        if not self._keyers or not self.has_rows:
+        if not self._keyers:
             return None
         parts = [keyer.keys(columns[keyer.index], binding, elements) for keyer in self._keyers]
         return list(zip(*parts))
@@ -92,6 +98,8 @@ class Assembler:
 
     def gather(self, cohorts: Sequence[tuple[Sequence[Column | None], Binding, int]], copies: CopySink) -> Gathered:
         """Inputs for one batch of (columns, binding, elements); all have equal group keys."""
+        if self._plain and len(cohorts) == 1:
+            return self._as_it_is(*cohorts[0])
         inputs: list[Value] = [None] * len(self.stage.inputs)
         ragged: list[tuple[int, PortPlan, Ragged]] = []
         offsets: Offsets | None = None
@@ -113,6 +121,21 @@ class Assembler:
             inputs[i] = None if column is None else shared_value(column.element(0), port)
         lengths = self._lay_out(ragged, inputs, copies) if ragged else {}
         return Gathered(tuple(inputs), offsets[-1], offsets, lengths)
+
+    def _as_it_is(self, columns: Sequence[Column | None], binding: Binding, elements: int) -> Gathered:
+        """One cohort whose ports are all dense rows: nothing to merge."""
+        inputs: list[Value] = []
+        offsets: Offsets | None = None
+        for column, (_, port) in zip(columns, self._rows):
+            if column is None:
+                inputs.append(None)
+                continue
+            stack = column if type(column) is Stack and column.offsets else dense_rows(column, binding, port)
+            inputs.append(stack.array)
+            offsets = stack.offsets
+        if offsets is None:
+            offsets = uniform_offsets(elements)
+        return Gathered(tuple(inputs), offsets[-1], offsets, _NO_LENGTHS)
 
     def element(self, columns: Sequence[Column | None], index: int, copies: CopySink) -> Gathered:
         """Inputs of one element, for a stage without `*`."""
@@ -183,6 +206,11 @@ class Assembler:
 
     def outputs(self, values: Sequence[Value], lengths: dict[str, Array]) -> tuple[Value, ...]:
         """A backend's outputs with ragged ones as `Ragged`, and arrays closed for writing."""
+        if not self._ragged_out:
+            for value in values:
+                if type(value) is np.ndarray:
+                    value.setflags(write=False)
+            return tuple(values)
         made = list(values)
         for i, port in enumerate(self.stage.outputs):
             value = made[i]
@@ -202,8 +230,8 @@ def scatter(outputs: Sequence[Value], offsets: Offsets, binding: Binding, lo: in
     whole = lo == 0 and hi == len(offsets) - 1
     own: Offsets | None = None
     if binding == "rows":
-        own = offsets if first == 0 and whole else [o - first for o in offsets[lo : hi + 1]]
-    return tuple(_column(value, own, first, last, whole) for value in outputs)
+        own = offsets if whole else [o - first for o in offsets[lo : hi + 1]]
+    return tuple([_column(value, own, first, last, whole) for value in outputs])
 
 
 def _column(value: Value, offsets: Offsets | None, first: int, last: int, whole: bool) -> Column:

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline_dsl.plan import AUTO, BatchPolicy
 
-if TYPE_CHECKING:
-    from .cohort import Cohort
-    from .variant import Node
+from .cohort import NEVER, Cohort
 
-NEVER = 1 << 62
+if TYPE_CHECKING:
+    from .variant import Node
 
 
 class Entry:

@@ -9,18 +9,33 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from .columns import Column, CopySink, merge
-from .request import Request
+from .request import Execution, Request
+
+NEVER = 1 << 62
+"""A time that does not come (ns)."""
+
+
+class Deaths:
+    """How many requests have ended otherwise than by an answer; lets a layout skip looking for them."""
+
+    count = 0
 
 
 class Layout:
     """An immutable list of elements. At the top level of a pipeline an element is a request."""
 
-    __slots__ = ("_cuts", "_members", "owners")
+    __slots__ = ("_cuts", "_deadline_ns", "_members", "_seen", "executions", "owners")
 
     def __init__(self, owners: tuple[Request, ...]) -> None:
         self.owners = owners
+        self.executions: list[Execution] = []
+        """What ran for all of them together."""
         self._cuts: dict[tuple[int, int], Layout] | None = None
+        self._deadline_ns: int | None = None
         self._members: frozenset[Request] | None = None
+        self._seen = -1
+        for owner in owners:
+            owner.layouts.append(self)
 
     def __len__(self) -> int:
         return len(self.owners)
@@ -37,13 +52,23 @@ class Layout:
             self._members = frozenset(self.owners)
         return self._members
 
+    @property
+    def deadline_ns(self) -> int:
+        """The earliest of its requests'; NEVER if none has one."""
+        if self._deadline_ns is None:
+            self._deadline_ns = min(NEVER if o.deadline_ns is None else o.deadline_ns for o in self.owners)
+        return self._deadline_ns
+
     def cut(self, lo: int, hi: int) -> Layout:
         """Elements lo..hi; the whole is the layout itself."""
         if lo == 0 and hi == len(self.owners):
             return self
         if self._cuts is None:
             self._cuts = {}
-        return self._cuts.setdefault((lo, hi), Layout(self.owners[lo:hi]))
+        found = self._cuts.get((lo, hi))
+        if found is None:
+            found = self._cuts.setdefault((lo, hi), Layout(self.owners[lo:hi]))
+        return found
 
     def take(self, indices: Sequence[int]) -> Layout:
         """Elements at ascending `indices`; all of them is the layout itself."""
@@ -53,9 +78,13 @@ class Layout:
 
     def living(self) -> list[int] | None:
         """Indices of elements whose request has not ended; None if that is all of them."""
+        if self._seen == Deaths.count:
+            return None
+        seen = Deaths.count
         for owner in self.owners:
             if owner.done:
                 return [i for i, o in enumerate(self.owners) if not o.done]
+        self._seen = seen
         return None
 
 

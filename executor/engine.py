@@ -18,15 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from backends.inputs import check_inputs
+from backends.inputs import RequestCheck
 from backends.values import InvalidInput, Value
 from pipeline_dsl.plan import InputPlan, PipelinePlan, Plan
 from pipeline_dsl.spell import did_you_mean
 
 from .admission import Door
-from .batcher import NEVER, Entry
+from .batcher import Entry
 from .clock import Clock, SystemClock
-from .cohort import Cohort, Layout
+from .cohort import NEVER, Cohort, Deaths, Layout
 from .columns import Column, Copies, Items, Stack, size_of
 from .errors import (
     Cancelled,
@@ -67,6 +67,7 @@ class Engine:
         self.lock = threading.Lock()
         self.stages = [StageRuntime(s, self.clock) for s in plan.stages]
         self.doors = {name: Door(name, p.admission) for name, p in plan.pipelines.items()}
+        self._checks = {name: RequestCheck(p.inputs, p.bounds) for name, p in plan.pipelines.items()}
         self._stats = {name: PipelineStats(name) for name in plan.pipelines}
         self._variants: dict[tuple[str, tuple[str, ...] | None], Variant] = {}
         self._budget = RetryBudget()
@@ -81,6 +82,9 @@ class Engine:
     def start(self) -> None:
         """Load and warm up all stages. LoadError if one fails; then nothing is left running."""
         load(self.stages, self.plan.hardware)
+        for stage in self.stages:
+            for slot in stage.slots:
+                slot.run = Run(stage, slot, self.clock.now, self._budget, self.recorder)
         slots = sum(len(s.slots) for s in self.stages)
         self._pool = Worker("pipectl-worker", max(self.plan.hardware.cores, min(slots, MAX_THREADS)))
         for pipeline in self.plan.pipelines.values():
@@ -145,7 +149,7 @@ class Engine:
         inputs: Mapping[str, Any],
         *,
         outputs: Sequence[str] | None = None,
-        timeout: float | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - the request's deadline, kept by the engine, not by asyncio
         priority: int | None = None,
         id: str | None = None,
     ) -> Response:
@@ -181,7 +185,7 @@ class Engine:
             raise NotFound(f"there is no pipeline `{pipeline}`; {hint}", request_id=request_id)
         variant = self._variant(plan, outputs)
         try:
-            values, sizes = check_inputs(plan.inputs, plan.bounds, inputs)
+            values, sizes = self._checks[pipeline](inputs)
         except InvalidInput as error:
             with self.lock:
                 self._stats[pipeline].failed(InvalidArgument.reason)
@@ -269,8 +273,8 @@ class Engine:
         """A stage's delay or queue timeout is due."""
         with self.lock:
             stage.clear_timer()
-            refused = self._dispatch(stage, self.clock.now())
-        self._refuse(refused)
+            late = self._dispatch(stage, self.clock.now())
+        self.end(late)
 
     # ---- through
 
@@ -280,27 +284,26 @@ class Engine:
         while todo:
             edges, layout, columns = todo.pop()
             for edge in edges:
-                cohort = self._arrive(edge, layout, columns)
-                if cohort is None:
-                    continue
                 node = edge.target
+                picked = columns if edge.columns is None else edge.pick(columns)
+                if node.join is None:
+                    cohort = Cohort(layout, picked) if node.direct else node.cohort(layout, (picked,))
+                elif (found := self._joined(node, edge.side, layout, picked)) is not None:
+                    cohort = found
+                else:
+                    continue
                 if node.stage is not None:
                     ready.append((node, cohort))
-                elif node.evaluate is not None:
-                    made = self._computed(node, cohort)
-                    if made is not None:
-                        todo.append((node.edges, made.layout, made.columns))
-                else:
+                elif node.evaluate is None:
                     self._answer(cohort)
+                elif (made := self._computed(node, cohort)) is not None:
+                    todo.append((node.edges, made.layout, made.columns))
 
-    def _arrive(self, edge: Edge, layout: Layout, columns: Columns) -> Cohort | None:
-        """One side of a node; the cohort it completes, if any."""
-        node = edge.target
-        picked = edge.pick(columns)
-        if node.join is None:
-            return node.cohort(layout, (picked,))
+    def _joined(self, node: Node, side: int, layout: Layout, columns: Columns) -> Cohort | None:
+        """One side of a node with several; the cohort it completes, if any."""
+        assert node.join is not None
         with self.lock:
-            match = node.join.match(edge.side, layout, picked)
+            match = node.join.match(side, layout, columns)
         if match is None:
             return None
         if match.sides is not None:
@@ -328,7 +331,7 @@ class Engine:
 
     def _execute(self, stage: StageRuntime, slot: Slot, entries: list[Entry]) -> Task | None:
         """Worker: run a group, hand on what it made; the next task for this thread."""
-        run = Run(stage, slot, self.clock.now, self._budget, self.recorder)
+        run = slot.run
         try:
             run.run(entries)
         except Exception as error:  # ours, not the stage's: no request may hang for it
@@ -359,53 +362,53 @@ class Engine:
     def _post(self, ready: Ready, stage: StageRuntime | None = None, slot: Slot | None = None) -> Task | None:
         """Put cohorts into inboxes and free the slot that made them. From a worker: what to run on with."""
         now = self.clock.now()
-        arrivals = [(n.stage, self._entries(n, cohort, now)) for n, cohort in ready]
+        entries: list[Entry] = []
+        for node, cohort in ready:
+            whole = node.stage.entry(node, cohort, now)  # type: ignore[union-attr]  # what is ready is at a stage
+            if whole is not None:
+                entries.append(whole)
+            else:
+                entries += self._entries(node, cohort, now)
         task: Task | None = None
         refused: list[tuple[Request, Outcome]] = []
         with self.lock:
-            if slot is not None:
-                assert stage is not None
+            if slot is not None and stage is not None:
                 stage.free.append(slot)
-            touched = [] if stage is None or not any(stage.levels) else [stage]
-            for target, entries in arrivals:
+            for entry in entries:
+                target = entry.node.stage
                 assert target is not None
-                if task is None and slot is not None and len(entries) == 1:
-                    free = target.can_run_on(entries[0].rows)
-                    if free is not None:
-                        task = partial(self._execute, target, free, entries)
-                        continue
-                refused += self._put(target, entries)
-                touched.append(target)
-            for target in touched:
-                refused += self._dispatch(target, now)
+                free = target.can_run_on(entry.rows) if slot is not None and task is None else None
+                if free is not None:
+                    task = partial(self._execute, target, free, [entry])
+                else:
+                    refused += self._put(target, entry, now)
+            if stage is not None and any(stage.levels):
+                refused += self._dispatch(stage, now)
             if self._state != "ready":
                 self._idle.notify_all()
         if refused:
-            self._refuse(refused)
+            self.end(refused)
         return task
 
     def _entries(self, node: Node, cohort: Cohort, now: int) -> list[Entry]:
+        """A cohort whose values, size or timeout need a look before it enters the inbox."""
         assert node.stage is not None
         copies = Copies()
         entries = node.stage.entries(node, cohort, now, copies)
-        if copies.bytes:
-            self._count_copies(node.name, copies)
+        self._count_copies(node.name, copies)
         if node.timeout_ns:
             for entry in entries:
                 self.clock.call_at(now + node.timeout_ns, partial(self._call_timeout, entry))
         return entries
 
-    def _put(self, stage: StageRuntime, entries: list[Entry]) -> list[tuple[Request, Outcome]]:
-        """(locked) Into the inbox; what the inbox has no room for."""
-        refused: list[tuple[Request, Outcome]] = []
-        for entry in entries:
-            policy = stage.refuses(entry.level, entry.rows)
-            if policy is None:
-                stage.put(entry)
-                continue
+    def _put(self, stage: StageRuntime, entry: Entry, now: int) -> list[tuple[Request, Outcome]]:
+        """(locked) Into the inbox, and out again if an instance is free; requests that it has no room for."""
+        policy = stage.refuses(entry.level, entry.rows)
+        if policy is not None:
             text = f"the queue of stage `{stage.plan.name}` is full: `queue.max = {policy.max_rows}` rows"
-            refused += _all_fail(entry, partial(Overloaded, text))
-        return refused
+            return _all_fail(entry, partial(Overloaded, text))
+        stage.put(entry)
+        return self._dispatch(stage, now)
 
     def _dispatch(self, stage: StageRuntime, now: int) -> list[tuple[Request, Outcome]]:
         """(locked) Hand groups to free instances; requests that waited too long."""
@@ -421,10 +424,6 @@ class Engine:
             stage.set_timer(until, partial(self._look, stage))
         return late
 
-    def _refuse(self, refused: list[tuple[Request, Outcome]]) -> None:
-        if refused:
-            self.end(refused)
-
     # ---- out
 
     def _answer(self, cohort: Cohort) -> None:
@@ -437,7 +436,7 @@ class Engine:
             if not owner.done:
                 values = {o.name: _result(c, i, copies) for o, c in zip(outputs, cohort.columns)}
                 ended.append((owner, Response(owner, values, now)))
-        if copies.bytes and ended:
+        if ended:
             self._count_copies(ended[0][0].pipeline, copies)
         self.end(ended)
 
@@ -449,6 +448,7 @@ class Engine:
             for request, outcome in ended:
                 if not request.done:
                     request.done = True
+                    Deaths.count += isinstance(outcome, RequestError)
                     final.append((request, outcome))
                     entering += self._leave(request, outcome)
             for stage in {s for r, outcome in final if isinstance(outcome, RequestError) for s in r.variant.stages}:
@@ -470,6 +470,7 @@ class Engine:
                 join.purge(request)
         else:
             stats.finished(outcome.finished_ns - request.arrived_ns)
+        request.layouts = []
         if request.timer is not None:
             request.timer.cancel()
         if self.recorder is not None:
@@ -481,6 +482,8 @@ class Engine:
     # ---- figures
 
     def _count_copies(self, place: str, copies: Copies) -> None:
+        if not copies.bytes:
+            return
         with self.lock:
             total = self._copies.setdefault(place, Copies())
             for reason, size in copies.bytes.items():

@@ -43,6 +43,8 @@ class Produced(NamedTuple):
 
 
 class Failed(NamedTuple):
+    """A request that ends here."""
+
     request: Request
     error: RequestError
 
@@ -72,9 +74,9 @@ Part = tuple[Node, Cohort, int]
 
 
 class Run:
-    """One group on one instance: `run` once, then read `produced` and `failed`."""
+    """What one instance does with groups, one after the other: `run`, then read `produced` and `failed`."""
 
-    __slots__ = ("budget", "died", "failed", "now", "produced", "recorder", "slot", "stage")
+    __slots__ = ("budget", "failed", "now", "produced", "recorder", "slot", "stage")
 
     def __init__(
         self,
@@ -91,13 +93,15 @@ class Run:
         self.recorder = recorder
         self.produced: list[Produced] = []
         self.failed: list[Failed] = []
-        self.died = False
 
     def run(self, entries: Sequence[Entry]) -> None:
-        parts = []
+        self.produced, self.failed = [], []
+        parts: list[Part] = []
         now = self.now()
         for entry in entries:
-            cohort = self._living(entry, now)
+            cohort: Cohort | None = entry.cohort
+            if entry.deadline_ns <= now or entry.cohort.layout.living() is not None:
+                cohort = self._living(entry, now)
             if cohort is not None:
                 parts.append((entry.node, cohort, entry.arrived_ns))
         if not parts:
@@ -114,13 +118,7 @@ class Run:
     def _living(self, entry: Entry, now: int) -> Cohort | None:
         """The entry's cohort without requests that ended or ran out of time; None if none is left."""
         cohort = entry.cohort
-        if entry.deadline_ns <= now:
-            living = self._in_time(entry.node, cohort, entry.arrived_ns, now)
-        else:
-            found = cohort.layout.living()
-            if found is None:
-                return cohort
-            living = found
+        living = self._in_time(entry.node, cohort, entry.arrived_ns, now)
         stats = self.stage.stats(entry.node.name, self.slot)
         stats.dropped(len(cohort) - len(living))
         return cohort.take(living, stats, "dead") if living else None
@@ -165,9 +163,11 @@ class Run:
         return self._call(gathered, parts)
 
     def _call(self, gathered: Gathered, parts: list[Part]) -> BatchResult:
-        batch = self._as_batch(gathered, parts)
-        result = self.stage.check(batch, self.slot.instance.execute(batch))
-        return BatchResult(self.stage.assembler.outputs(result.outputs, gathered.lengths), result.failed)
+        stage = self.stage
+        batch = self._as_batch(gathered, parts) if self.slot.wants_context else Batch(gathered.inputs, gathered.rows)
+        result = stage.check(batch, self.slot.instance.execute(batch))
+        result.outputs = stage.assembler.outputs(result.outputs, gathered.lengths)
+        return result
 
     def _chunks(self, gathered: Gathered, parts: list[Part], most: int) -> BatchResult:
         outputs: list[tuple[Value, ...]] = []
@@ -181,8 +181,6 @@ class Run:
         return BatchResult(self.stage.assembler.unchunk(outputs, stats), failed or None)
 
     def _as_batch(self, gathered: Gathered, parts: list[Part]) -> Batch:
-        if not self.slot.wants_context:
-            return Batch(gathered.inputs, gathered.rows)
         owners = [o for _, c, _ in parts for o in c.layout.owners]
         deadlines = [o.deadline_ns for o in owners]
         return Batch(
@@ -197,6 +195,11 @@ class Run:
 
     def _spread(self, parts: list[Part], gathered: Gathered, result: BatchResult) -> None:
         """Outputs to call sites: neighbours of one call site stay one cohort."""
+        if len(parts) == 1 and not result.failed:
+            node, cohort, _ = parts[0]
+            columns = scatter(result.outputs, gathered.offsets, node.binding, 0, len(cohort.layout.owners))
+            self.produced.append(Produced(node, cohort.layout, columns))
+            return
         lo = 0
         for node, cohorts in _by_node(parts):
             hi = lo + sum(map(len, cohorts))
@@ -255,7 +258,6 @@ class Run:
         try:
             result = self._call(gathered, [part])
         except StageDied:
-            self.died = True
             if not self.stage.repeatable or not self.budget.spend():
                 raise
             result = self._call(gathered, [part])
@@ -271,11 +273,9 @@ class Run:
         """A batch raised: run it again, halve it, or fail all of it."""
         requests = sum(len(c) for _, c, _ in parts)
         if self.stage.repeatable:
-            if isinstance(error, StageDied):
-                self.died = True
-                if not again and self.budget.spend():
-                    self._again(parts)
-                    return
+            if isinstance(error, StageDied) and not again and self.budget.spend():
+                self._again(parts)
+                return
             if requests > 1 and self.budget.spend():
                 for half in _halves(parts, requests // 2):
                     self._again(half)
@@ -318,28 +318,36 @@ class Run:
         self.failed.append(Failed(owner, error))
 
     def _record(self, parts: list[Part], gathered: Gathered, start: int, end: int) -> None:
-        """Counters of every call site in the batch, and the timings of each request."""
-        requests = sum(len(c) for _, c, _ in parts)
-        plan, index = self.stage.plan, self.slot.index
-        seen: dict[Node, int] = {}
+        """Counters of every call site in the batch, and the timings of its requests."""
+        index = self.slot.index
+        requests = sum([len(c.layout.owners) for _, c, _ in parts])
         for node, cohort, enqueued in parts:
             execution = Execution(node.name, index, enqueued, start, end, gathered.rows, requests)
-            for owner in cohort.layout.owners:
-                owner.executions.append(execution)
-            self.stage.stats(node.name, self.slot).waited(len(cohort), start - enqueued)
-            seen[node] = seen.get(node, 0) + len(cohort)
+            cohort.layout.executions.append(execution)
+        if len(parts) == 1:
+            node, _, enqueued = parts[0]
+            stats = self.stage.stats(node.name, self.slot)
+            stats.waited(requests, start - enqueued)
+            stats.ran(requests, gathered.rows, end - start)
+        else:
+            self._record_parts(parts, gathered, start, end)
+        if self.recorder is not None:
+            ids = tuple(o.id for _, c, _ in parts for o in c.layout.owners)
+            first, stage = parts[0][0].name, self.stage.plan.name
+            self.recorder.batches.append(
+                BatchRecord(first, stage, index, start, end, gathered.rows, ids, first.partition(".")[0])
+            )
+
+    def _record_parts(self, parts: list[Part], gathered: Gathered, start: int, end: int) -> None:
         lo = 0
-        for node, n in seen.items():
+        for node, cohorts in _by_node(parts):
+            n = sum(map(len, cohorts))
             rows = gathered.offsets[lo + n] - gathered.offsets[lo]
             stats = self.stage.stats(node.name, self.slot)
             stats.ran(n, rows, end - start) if lo == 0 else stats.rode(n, rows, end - start)
             lo += n
-        if self.recorder is not None:
-            ids = tuple(o.id for _, c, _ in parts for o in c.layout.owners)
-            first = parts[0][0].name
-            self.recorder.batches.append(
-                BatchRecord(first, plan.name, index, start, end, gathered.rows, ids, first.partition(".")[0])
-            )
+        for node, cohort, enqueued in parts:
+            self.stage.stats(node.name, self.slot).waited(len(cohort), start - enqueued)
 
 
 def _by_node(parts: Sequence[Part]) -> list[tuple[Node, list[Cohort]]]:

@@ -75,9 +75,12 @@ def _node_outcomes(s: Snapshot) -> Iterator[Sample]:
 
 
 def _copies(s: Snapshot) -> Iterator[Sample]:
-    for n in s.nodes:
-        for reason, size in sorted(n.copied_bytes.items()):
-            yield (*_node(n), reason), size
+    places = {n.node: (_node(n), n.copied_bytes) for n in s.nodes}
+    places |= {p.pipeline: ((p.pipeline, "", "", ""), {}) for p in s.pipelines}
+    for place, (labels, inside) in places.items():
+        outside = s.copied_bytes.get(place, {})
+        for reason in sorted({*inside, *outside}):
+            yield (*labels, reason), inside.get(reason, 0) + outside.get(reason, 0)
 
 
 def _busy(s: Snapshot) -> Iterator[Sample]:

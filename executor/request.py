@@ -16,6 +16,7 @@ from backends.values import Value
 from .errors import RequestError
 
 if TYPE_CHECKING:
+    from .cohort import Layout
     from .engine import Engine
     from .variant import Variant
 
@@ -50,8 +51,8 @@ class Request:
         "columns",
         "deadline_ns",
         "done",
-        "executions",
         "id",
+        "layouts",
         "level",
         "nbytes",
         "pipeline",
@@ -84,7 +85,8 @@ class Request:
         """Priority; 0 where the caller named none."""
         self.sink = sink
         self.done = False
-        self.executions: list[Execution] = []
+        self.layouts: list[Layout] = []
+        """Every layout it is or was in; emptied when it ends, so that requests do not keep one another."""
         self.timer: Any = None
 
     def __repr__(self) -> str:
@@ -92,9 +94,9 @@ class Request:
 
 
 class Response(Mapping[str, Value]):
-    """Outputs by name. `seconds` counts from submit to answer; `timings` from the node's name without the pipeline."""
+    """Outputs by name. `seconds` counts from submit to answer."""
 
-    __slots__ = ("_executions", "_outputs", "arrived_ns", "finished_ns", "id", "pipeline")
+    __slots__ = ("_outputs", "_runs", "arrived_ns", "finished_ns", "id", "pipeline")
 
     def __init__(self, request: Request, outputs: dict[str, Value], finished_ns: int) -> None:
         self.id = request.id
@@ -102,7 +104,7 @@ class Response(Mapping[str, Value]):
         self.arrived_ns = request.arrived_ns
         self.finished_ns = finished_ns
         self._outputs = outputs
-        self._executions = request.executions
+        self._runs = [layout.executions for layout in request.layouts]
 
     def __getitem__(self, name: str) -> Value:
         return self._outputs[name]
@@ -120,17 +122,17 @@ class Response(Mapping[str, Value]):
     @property
     def executions(self) -> list[Execution]:
         """Every batch this request was in, in the order they ended."""
-        return self._executions
+        return sorted((e for run in self._runs for e in run), key=lambda e: e.end_ns)
 
     @property
     def timings(self) -> dict[str, StepTiming]:
-        """Per node. A node that ran more than once for this request (a retry) shows its last run."""
+        """Per node, named without the pipeline. A node that ran again for this request shows its last run."""
         prefix = len(self.pipeline) + 1
         return {
             e.node[prefix:]: StepTiming(
                 (e.start_ns - e.enqueued_ns) / 1e9, (e.end_ns - e.start_ns) / 1e9, e.rows, e.start_ns, e.end_ns
             )
-            for e in self._executions
+            for e in self.executions
         }
 
     def __repr__(self) -> str:

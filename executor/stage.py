@@ -8,19 +8,23 @@ instance does with a group is `execute`'s business.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING
 
 from backends.base import Instance
 from backends.checks import OutputCheck
 from pipeline_dsl.plan import LevelPolicy, StagePlan
 
 from .assemble import Assembler
-from .batcher import NEVER, Entry, Group, Rhythm, Wait, decide
+from .batcher import Entry, Group, Rhythm, Wait, decide
 from .clock import Clock, Timer
-from .cohort import Cohort
+from .cohort import NEVER, Cohort
 from .columns import CopySink
 from .stats import NodeStats
 from .variant import Node
 from .workers import Worker
+
+if TYPE_CHECKING:
+    from .execute import Run
 
 CUT_GAIN = 0.25
 """A cohort of mixed lengths is cut by bucket where that saves this share of the padded items."""
@@ -35,12 +39,14 @@ def worth_cutting(buckets: Sequence[int]) -> bool:
 class Slot:
     """One instance and its counters. `thread` is the worker that a thread-affine instance lives on, else None."""
 
-    __slots__ = ("index", "instance", "stats", "thread", "wants_context")
+    __slots__ = ("index", "instance", "run", "stats", "thread", "wants_context")
 
     def __init__(self, index: int, instance: Instance, thread: Worker | None = None) -> None:
         self.index = index
         self.instance = instance
         self.thread = thread
+        self.run: Run
+        """Set by the engine that it serves."""
         self.wants_context = getattr(instance, "wants_context", True)
         """Whether it reads more of a batch than inputs and rows."""
         self.stats: dict[str, NodeStats] = {}
@@ -64,6 +70,9 @@ class StageRuntime:
         self._timed = any(level.timeout_ns for level in plan.queue.levels)
         self._timer: Timer | None = None
         self._learns = plan.batching.delay_ns != 0
+        self._uniform = self.assembler.uniform and len(self.levels) == 1
+        self._affine = plan.extra.get("thread") == "own"
+        self._shares = not plan.has_rows and plan.instances > 1
 
     def __repr__(self) -> str:
         return f"StageRuntime({self.plan.name}, {len(self.free)} of {len(self.slots)} free)"
@@ -86,6 +95,15 @@ class StageRuntime:
 
     # ---- in
 
+    def entry(self, node: Node, cohort: Cohort, now: int) -> Entry | None:
+        """A cohort as it enters the inbox, where it enters whole without a look at its values; else None."""
+        if not self._uniform or node.timeout_ns:
+            return None
+        rows = self.assembler.rows(cohort.columns, node.binding, len(cohort.layout.owners))
+        if self.max_rows and rows > self.max_rows:
+            return None
+        return Entry(node, cohort, rows, None, 1, now, cohort.layout.deadline_ns)
+
     def entries(self, node: Node, cohort: Cohort, now: int, copies: CopySink) -> list[Entry]:
         """A cohort as it enters the inbox: cut where group keys differ, or where it exceeds the row limit."""
         deadline = now + node.timeout_ns if node.timeout_ns else NEVER
@@ -97,7 +115,7 @@ class StageRuntime:
             else:
                 pieces = [(part, rows)]
             level = self._level(node, part)
-            made += [Entry(node, p, n, key, level, now, min(deadline, _earliest(p))) for p, n in pieces]
+            made += [Entry(node, p, n, key, level, now, min(deadline, p.layout.deadline_ns)) for p, n in pieces]
         return made
 
     def _groups(self, cohort: Cohort, node: Node, copies: CopySink) -> list[tuple[Cohort, Hashable]]:
@@ -220,11 +238,11 @@ class StageRuntime:
 
     def can_run_on(self, rows: int) -> Slot | None:
         """A slot for a worker that goes on with its own result without the inbox. (locked)"""
-        if not self.free or self.plan.batching.delay_ns or any(self.levels):
+        if not self.free or self._learns or self._affine or any(self.levels):
             return None
-        if (self.max_rows and rows > self.max_rows) or self.free[-1].thread is not None:
+        if self.max_rows and rows > self.max_rows:
             return None
-        if len(self.free) > 1 and rows > 1 and not self.plan.has_rows:
+        if self._shares and rows > 1 and len(self.free) > 1:
             return None  # its elements run alone: let the free instances share them
         return self.free.pop()
 
@@ -244,11 +262,3 @@ class StageRuntime:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def _earliest(cohort: Cohort) -> int:
-    earliest = NEVER
-    for owner in cohort.layout.owners:
-        if owner.deadline_ns is not None and owner.deadline_ns < earliest:
-            earliest = owner.deadline_ns
-    return earliest

@@ -96,6 +96,18 @@ class NodeStats:
         self.compute[bisect_left(SECONDS_NS, ns)] += 1
         self.sizes[bisect_left(ROWS, rows)] += 1
 
+    def record(self, requests: int, rows: int, queue_ns: int, compute_ns: int) -> None:
+        """`waited` and `ran` in one call, for a batch whose requests all waited for the same time."""
+        self.queue_ns += queue_ns * requests
+        self.queue[bisect_left(SECONDS_NS, queue_ns)] += requests
+        self.succeeded += requests
+        self.rows += rows
+        self.executions += 1
+        self.compute_ns += compute_ns
+        self.request_compute_ns += compute_ns * requests
+        self.compute[bisect_left(SECONDS_NS, compute_ns)] += 1
+        self.sizes[bisect_left(ROWS, rows)] += 1
+
     def rode(self, requests: int, rows: int, ns: int) -> None:
         """As `ran`, for rows that ran in another call site's batch: the instance was busy for that one."""
         self.succeeded += requests
@@ -254,6 +266,8 @@ class Snapshot:
     pipelines: tuple[PipelineSnapshot, ...] = ()
     nodes: tuple[NodeSnapshot, ...] = ()
     stages: tuple[StageSnapshot, ...] = ()
+    copied_bytes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Bytes copied outside of executions, by reason: at a node's join or inbox, or at a pipeline's end."""
 
 
 def sum_nodes(parts: Iterable[NodeStats]) -> tuple[NodeSnapshot, ...]:

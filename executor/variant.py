@@ -49,9 +49,9 @@ class Node:
     """One place that cohorts arrive at."""
 
     __slots__ = (
-        "_direct",
         "arguments",
         "binding",
+        "direct",
         "edges",
         "evaluate",
         "join",
@@ -84,14 +84,14 @@ class Node:
         self.timeout_ns = timeout_ns
         self.priority = priority
         self.edges: tuple[Edge, ...] = ()
-        self._direct = arguments == tuple((0, i) for i in range(len(arguments)))
+        self.direct = arguments == tuple((0, i) for i in range(len(arguments)))
 
     def __repr__(self) -> str:
         return f"Node({self.name})"
 
     def cohort(self, layout: Layout, sides: Sequence[Columns]) -> Cohort:
         """The cohort that the columns of all sides make here, constants filled in."""
-        if self._direct:
+        if self.direct:
             return Cohort(layout, sides[0])
         return Cohort(layout, tuple(_argument(a, layout, sides) for a in self.arguments))
 

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.cohort import Layout
+from executor.cohort import Deaths, Layout
 from executor.columns import Copies, Stack
 from executor.join import Join
 
@@ -20,6 +20,8 @@ class Owner:
     def __init__(self, number: int) -> None:
         self.number = number
         self.id = str(number)
+        self.layouts: list[Layout] = []
+        self.deadline_ns = None
         self.done = False
 
 
@@ -81,6 +83,7 @@ def test_ended_requests_leave_nothing_behind(seed: int) -> None:
     for owner in owners:
         if owner not in passed and rng.random() < 0.5:
             owner.done = True
+            Deaths.count += 1
             join.purge(owner)  # type: ignore[arg-type]  # a stand-in
     passed += check(join, arrivals[cut:], 2)
     assert {o.number for o in owners if not o.done} <= {o.number for o in passed}

@@ -29,6 +29,14 @@ def test_beyond_the_last_bound():
     assert seen.compute.quantile(0.5) == 50.0
 
 
+def test_record_is_waited_and_ran():
+    one, two = node(), node()
+    one.record(3, 7, 20_000, 30_000)
+    two.waited(3, 20_000)
+    two.ran(3, 7, 30_000)
+    assert sum_nodes([one]) == sum_nodes([two])
+
+
 def test_a_call_site_that_rode_along_did_not_keep_the_instance_busy():
     stats = node()
     stats.rode(3, 7, 2_000_000)

@@ -1,0 +1,60 @@
+"""`python -m benchmarks.executor [--json FILE] [--only NAME ..]`: the host figures beside their budgets.
+
+BLAS runs on one thread and the interpreter switches threads every 0.1 ms, as `pipectl run` and `serve` set it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")  # before numpy is imported: BLAS reads it once
+
+import json
+import platform
+import sys
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+from .figures import FIGURES, Figure
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.executor", description=__doc__)
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--only", nargs="*", default=[], help="names of figures")
+    options = parser.parse_args()
+    sys.setswitchinterval(1e-4)
+    found = [make() for make in FIGURES if not options.only or make.__name__ in options.only]
+    print(table(found))
+    if options.json:
+        options.json.write_text(json.dumps(report(found), indent=2) + "\n")
+    return 0
+
+
+def table(figures: list[Figure]) -> str:
+    lines = [f"{'figure':<24}{'value':>10}{'budget':>12}  {'':<5}details"]
+    for f in figures:
+        budget = f"{'>=' if f.at_least else '<='} {f.budget:g}"
+        details = ", ".join(f"{k} {v:,.4g}" for k, v in f.details.items())
+        lines.append(f"{f.name:<24}{f.value:>10.3g}{budget:>12}  {'ok' if f.met else 'MISS':<5}{details}")
+    return "\n".join(lines)
+
+
+def report(figures: list[Figure]) -> dict[str, object]:
+    return {
+        "date": date.today().isoformat(),
+        "machine": f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores",
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        **{f.name: f.value for f in figures},
+        "figures": [asdict(f) | {"met": f.met} for f in figures],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
