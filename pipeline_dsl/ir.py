@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
-
-import networkx as nx
+from typing import TYPE_CHECKING, Any, Literal
 
 from .sizes import Size
 from .source import Span
 from .types import TensorType
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 Effects = Literal["none", "repeatable", "once"]
 Binding = Literal["rows", "lift", "each"]
@@ -245,9 +246,13 @@ class Graph:
     @staticmethod
     def of(name: str, signature: Signature, nodes: list[AnyNode], doc: str = "", span: Span | None = None) -> Graph:
         """The graph of nodes given in definition order."""
+        import networkx as nx  # 50 ms that a process which only runs stages does not spend
+
         dag = nx.DiGraph()
         for node in nodes:
             dag.add_node(node.id, node=node)
+        if len(dag) < len(nodes):
+            raise ValueError(f"graph `{name}` has two nodes of one id")
         for node in nodes:
             dag.add_edges_from((ref.node, node.id) for ref in references(node))
         return Graph(name, signature, dag, doc, span)

@@ -1,0 +1,67 @@
+"""Names in the arms of a control construct: those they define and those they read.
+
+With them a use outside of an arm can be told apart from a typo, and what only arms use is not called unused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+
+from pipeline_dsl import syntax
+
+
+def names_in(control: syntax.Control) -> Iterator[syntax.Ident]:
+    """Every name that is defined below a construct, nested ones included."""
+    todo: list[syntax.Control] = [control]
+    while todo:
+        construct = todo.pop()
+        if isinstance(construct, syntax.Map):
+            yield from (item.name for item in construct.iters)
+        if isinstance(construct, syntax.Try) and construct.error is not None:
+            yield construct.error
+        for part in _parts(construct):
+            if isinstance(part, syntax.If):
+                todo.append(part)
+                continue
+            for statement in part.statements:
+                if isinstance(statement, syntax.Assign):
+                    yield from (target.name for target in statement.targets)
+                    if isinstance(statement.value, syntax.Control):
+                        todo.append(statement.value)
+
+
+def _parts(control: syntax.Control) -> list[syntax.Body | syntax.If]:
+    """The arms of a construct."""
+    match control:
+        case syntax.If(body=body, orelse=orelse):
+            return [body] if orelse is None else [body, orelse]
+        case syntax.Match(cases=cases, default=default):
+            return [*(case.body for case in cases), *([] if default is None else [default])]
+        case syntax.Map(body=body):
+            return [body]
+        case syntax.Route(arms=arms):
+            return [arm.body for arm in arms]
+        case syntax.Try(body=body, fallback=fallback):
+            return [body, fallback]
+
+
+def names_read(control: syntax.Control) -> Iterator[str]:
+    """Every name that an expression of a construct mentions, callees and stages with a version included."""
+    for node in below(control):
+        if isinstance(node, syntax.Name):
+            yield node.text
+        elif isinstance(node, syntax.Versioned):
+            yield node.name
+
+
+def below(root: syntax.Node) -> Iterator[syntax.Node]:
+    """A construct and everything in it, in the order of the text."""
+    todo: list[object] = [root]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, tuple):
+            todo += reversed(node)
+        elif isinstance(node, syntax.Node):
+            yield node
+            todo += [getattr(node, f.name) for f in reversed(fields(node)) if f.name != "span"]

@@ -1,0 +1,100 @@
+"""The state of typing one pipeline: nodes so far, names, ids, and what has been reported.
+
+Everything that types a part of a body takes a `Body` and adds to it. Ids are those of the language:
+`pipeline.target`, `pipeline.stage_1` for a call without a name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from pipeline_dsl import ir
+from pipeline_dsl.diagnostics import Severity, Sink
+from pipeline_dsl.errors import Mistake
+from pipeline_dsl.operations import OPERATIONS, Typed
+from pipeline_dsl.source import Span
+from pipeline_dsl.types import TensorType
+
+from .regions import Region, Results, Value
+from .scope import PipelineBinding, Scope
+from .substitution import Substitution
+
+
+@dataclass(slots=True)
+class Ids:
+    """Node ids of one pipeline. `taken` starts with all names of the body, so that no id is given twice."""
+
+    pipeline: str
+    taken: set[str]
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def of(self, name: str | None, base: str) -> str:
+        """The id of a node: its target's name, else a numbered one."""
+        return f"{self.pipeline}.{name or self._numbered(base)}"
+
+    def _numbered(self, base: str) -> str:
+        while True:
+            self.counts[base] = self.counts.get(base, 0) + 1
+            name = f"{base}_{self.counts[base]}"
+            if name not in self.taken:
+                self.taken.add(name)
+                return name
+
+
+@dataclass(slots=True)
+class Body:
+    """One pipeline being typed."""
+
+    binding: PipelineBinding
+    sink: Sink
+    graphs: Mapping[PipelineBinding, ir.Graph | None]
+    """Of the pipelines that this one may call; None for one with mistakes."""
+    region: Region
+    ids: Ids
+    names: Substitution
+    """Sizes of the signature and of annotations, so far."""
+    nodes: list[ir.AnyNode] = field(default_factory=list)
+    origins: set[str] = field(default_factory=set)
+    failed: bool = False
+
+    @property
+    def scope(self) -> Scope:
+        return self.binding.scope
+
+    def report(self, mistake: Mistake) -> None:
+        """Tell a mistake; an error means that there will be no graph."""
+        self.sink.add(mistake.diagnostic())
+        self.failed = self.failed or mistake.severity() is Severity.ERROR
+
+    def origin(self, callee: str, span: Span, node: str) -> str:
+        """Where fresh sizes of a call come from: `detect, line 19`, with more words where that is not unique."""
+        line = f"{callee}, line {span.line}"
+        texts = (line, f"{line}, column {span.column}", f"{line}, {node}")
+        found = next(text for text in texts if text not in self.origins or text is texts[-1])
+        self.origins.add(found)
+        return found
+
+    def operand(self, value: Value, name: str | None = None) -> ir.Operand:
+        """What a node reads to get a value; an expression becomes a node of its own."""
+        if isinstance(value.expression, ir.Ref | ir.Constant):
+            return value.expression
+        operation = OPERATIONS[value.expression.op]
+        node = self.ids.of(name, "value" if operation.symbol else operation.name)
+        self.nodes.append(ir.Compute(id=node, span=value.span, expression=value.expression, type=value.type))
+        return ir.Ref(node, "value")
+
+    def settled(self, value: Value, name: str | None = None) -> Value:
+        """A value that is read from a node or known, not computed again at each use."""
+        return replace(value, expression=self.operand(value, name))
+
+
+def constant(typed: Typed, span: Span) -> Value:
+    """A value that is known now."""
+    return Value(typed, ir.Constant(typed.value, typed.type), span)
+
+
+def outputs_of(callee: str, node: str, results: Iterable[tuple[str, TensorType]], span: Span) -> Results:
+    """The outputs of a call node."""
+    values = tuple((port, Value(Typed(kind), ir.Ref(node, port), span)) for port, kind in results)
+    return Results(callee, values, span)

@@ -1,0 +1,55 @@
+"""Sizes of a stage's signature that are one known number at every call site: batches need not be kept apart by them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from pipeline_dsl.ir import Constant
+from pipeline_dsl.plan import PipelinePlan, Slot, StagePlan, Step
+from pipeline_dsl.types import Rest, Sized, TensorType
+
+
+def known_sizes(pipelines: Iterable[PipelinePlan], stages: Sequence[StagePlan]) -> Mapping[int, frozenset[str]]:
+    """Size names by stage index."""
+    found: dict[tuple[int, str], set[int | None]] = defaultdict(set)
+    for pipeline in pipelines:
+        types = slot_types(pipeline)
+        for step in pipeline.steps:
+            for name, number in _sizes(step, stages, types):
+                found[step.stage, name].add(number)
+    known: dict[int, set[str]] = defaultdict(set)
+    for (stage, name), numbers in found.items():
+        if len(numbers) == 1 and None not in numbers:
+            known[stage].add(name)
+    return {stage: frozenset(names) for stage, names in known.items()}
+
+
+def slot_types(pipeline: PipelinePlan) -> dict[int, TensorType]:
+    """The type of each slot."""
+    types = {port.slot: port.type for port in pipeline.inputs}
+    for step in pipeline.steps:
+        types.update(zip(step.outputs, step.types, strict=True))
+    return types
+
+
+def _sizes(
+    step: Step, stages: Sequence[StagePlan], types: Mapping[int, TensorType]
+) -> Iterator[tuple[str, int | None]]:
+    """Each plain size name a call binds, with the number it is there; None if that is not known."""
+    if step.stage < 0:
+        return
+    for port, source in zip(stages[step.stage].inputs, step.args, strict=True):
+        if isinstance(source, Slot):
+            yield from _bound(port.type, types[source.index])
+        elif isinstance(source, Constant):
+            yield from _bound(port.type, source.type)
+
+
+def _bound(port: TensorType, given: TensorType) -> Iterator[tuple[str, int | None]]:
+    # From the right: a lifted argument lacks the row axis.
+    for wanted, dim in zip(reversed(port.dims), reversed(given.dims), strict=False):
+        if isinstance(wanted, Rest) or isinstance(dim, Rest):
+            return
+        if isinstance(wanted, Sized) and wanted.size.symbol is not None:
+            yield wanted.size.symbol.name, dim.size.value if isinstance(dim, Sized) else None

@@ -1,0 +1,123 @@
+"""Which runtime serves which call: call sites of all pipelines -> one `StagePlan` per stage, version and private copy.
+
+Call sites share a stage's runtime, and so each other's batches. A profile block for one call site that sets
+something a runtime owns (instances, device, batching, ...) gives that node a copy of its own; what belongs to the
+call (timeout, priority) does not. `threads` is left as set; `threads.spread` fills it in when levels are known.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline_dsl.ir import Call, Program, Settings, Stage
+from pipeline_dsl.plan import Hardware, StagePlan
+from pipeline_dsl.settings import CALL_KEYS
+
+from .devices import resolve
+from .policies import batch_policy, queue_policy, warmup
+from .ports import input_plans, output_plans
+from .reading import read
+
+_OWN_KEYS = CALL_KEYS | {"device", "instances", "threads", "isolate", "version", "versions"}
+_OWN_BLOCKS = ("batching.max", "batching.delay", "batching.preferred", "queue.", "warmup.")
+
+
+@dataclass(frozen=True, slots=True)
+class StageTable:
+    """The runtimes of a plan, and for each call site the index of its own."""
+
+    plans: tuple[StagePlan, ...]
+    of_node: Mapping[str, int]
+    settings: tuple[Settings, ...]
+    """Merged settings of each runtime."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Runtime:
+    name: str
+    stage: Stage
+    version: int | None
+    settings: Settings
+
+
+def stage_table(program: Program, calls: Iterable[Call], hardware: Hardware) -> StageTable:
+    """Runtimes in order of their first call."""
+    runtimes: dict[str, _Runtime] = {}
+    names: dict[str, str] = {}
+    for call in calls:
+        runtime = _runtime_of(call, program)
+        runtimes.setdefault(runtime.name, runtime)
+        names[call.id] = runtime.name
+    index = {name: i for i, name in enumerate(runtimes)}
+    plans = tuple(_plan(i, runtime, hardware) for i, runtime in enumerate(runtimes.values()))
+    settings = tuple(runtime.settings for runtime in runtimes.values())
+    return StageTable(plans, {node: index[name] for node, name in names.items()}, settings)
+
+
+def is_private(call: Call, program: Program) -> bool:
+    """Whether a profile gives this call site a runtime of its own: it sets more than what belongs to the call."""
+    return not CALL_KEYS.issuperset(program.schedule.nodes.get(call.id, {}))
+
+
+def _runtime_of(call: Call, program: Program) -> _Runtime:
+    stage = program.stages[call.stage]
+    shared = program.schedule.stages.get(call.stage, {})
+    latest = _latest(stage, shared)
+    version = call.version if isinstance(call.version, int) else latest
+    name = stage.name if version == latest else f"{stage.name}@{version}"
+    settings = {**shared, **program.schedule.stages.get(f"{stage.name}@{version}", {})}
+    if is_private(call, program):
+        return _Runtime(call.id, stage, version, {**settings, **program.schedule.nodes[call.id]})
+    return _Runtime(name, stage, version, settings)
+
+
+def _latest(stage: Stage, settings: Settings) -> int | None:
+    """The version of calls that pin none: what the profile says, else the newest that is listed."""
+    chosen = settings.get("version")
+    if chosen is not None and isinstance(chosen.value, int):
+        return chosen.value
+    return max(stage.contract.versions, default=None)
+
+
+def _plan(index: int, runtime: _Runtime, hardware: Hardware) -> StagePlan:
+    stage, settings = runtime.stage, runtime.settings
+    has_rows = stage.signature.has_rows
+    return StagePlan(
+        index=index,
+        name=runtime.name,
+        version=runtime.version,
+        backend=stage.backend,
+        arguments=stage.arguments,
+        contract=stage.contract,
+        folder=stage.folder,
+        inputs=input_plans(stage),
+        outputs=output_plans(stage),
+        bounds=stage.signature.bounds,
+        has_rows=has_rows,
+        device=resolve(read(settings, "device"), stage.backend, hardware),
+        instances=read(settings, "instances"),
+        threads=read(settings, "threads"),
+        isolate=read(settings, "isolate") == "process",
+        batching=batch_policy(settings, has_rows),
+        queue=queue_policy(settings),
+        warmup=warmup(settings),
+        extra=_extra(settings),
+    )
+
+
+def _extra(settings: Settings) -> dict[str, Any]:
+    """What planning does not read itself is the backend's."""
+    return {
+        key: setting.value
+        for key, setting in settings.items()
+        if key not in _OWN_KEYS and not key.startswith(_OWN_BLOCKS)
+    }
+
+
+def labels_path(stage: Stage, port: str) -> str:
+    """Where the class names of an output are listed; "" if it has none."""
+    path = stage.contract.labels.get(port)
+    return os.path.join(stage.folder, path) if path else ""

@@ -1,0 +1,32 @@
+"""Every mistake as people see it: `tests/golden/errors/<code>_<what>.pipe` and the `.err` it gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline_dsl import render
+from pipeline_dsl.errors import codes
+from tests.goldens import GOLDEN, compare, diagnose
+
+PROGRAMS = sorted((GOLDEN / "errors").glob("*.pipe"))
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda p: p.stem)
+def test_mistake(path: Path) -> None:
+    diagnostics = diagnose(path)
+    code = path.stem.partition("_")[0]
+    assert code in {d.code for d in diagnostics}
+    compare(path.with_suffix(".err"), render.text(diagnostics))
+
+
+@pytest.mark.parametrize("code", codes())
+def test_every_code_has_a_golden_pair(code: str) -> None:
+    assert [p for p in PROGRAMS if p.stem.startswith(f"{code}_")]
+
+
+def test_no_golden_file_is_left_over() -> None:
+    names = {p.stem for p in PROGRAMS}
+    left = [p.name for p in (GOLDEN / "errors").glob("*.err") if p.stem not in names]
+    assert not left

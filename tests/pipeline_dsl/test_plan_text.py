@@ -1,0 +1,77 @@
+"""`pipectl plan`: golden texts of programs made by hand and of every `.pipe` in `golden/plans`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline_dsl.check import Options
+from pipeline_dsl.compile import compile_text
+from pipeline_dsl.ir import Apply, Constant, ParamValue
+from pipeline_dsl.plan import Gpu, Hardware, Slot
+from pipeline_dsl.plan_text import expression_text, plan_text
+from pipeline_dsl.planning import build
+
+from .golden import GOLDEN, assert_golden
+from .graphs import HOST, chain, diamond, embed, number, type_of
+
+FILES = sorted((GOLDEN / "plans").glob("*.pipe"))
+SERVER = Hardware(cores=8, memory=64 << 30, gpus=(Gpu("H200", 141 << 30),))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_plans_of_files(path: Path) -> None:
+    """A line `# profile = gpu` in the file selects a profile."""
+    text = path.read_text(encoding="utf-8")
+    profile = re.search(r"^# profile = (\w+)$", text, re.MULTILINE)
+    options = Options(profile=profile[1] if profile else None, environ={})
+    plan = compile_text(text, options, Hardware(cores=4), path=path.name)
+    assert_golden(path.with_suffix(".plan"), plan_text(plan))
+
+
+def test_there_are_such_files() -> None:
+    assert len(FILES) >= 3
+
+
+def test_a_program_with_everything() -> None:
+    assert_golden(GOLDEN / "plans" / "embed_by_hand.plan", plan_text(build(embed(), SERVER)))
+
+
+def test_without_profile_nothing_is_said_to_have_changed() -> None:
+    text = plan_text(build(diamond().program(), HOST))
+    assert "profile test\n" not in text
+    assert "level 2  run 2  p.b" in text
+
+
+def test_params_and_where_they_come_from() -> None:
+    program = chain(1).program()
+    params = {"MODELS": ParamValue("models", "env MODELS"), "FAST": ParamValue(True, "default")}
+    text = plan_text(build(replace(program, params=params), HOST))
+    assert '  MODELS = "models"  env MODELS\n  FAST = true        default\n' in text
+
+
+def test_every_line_is_free_of_trailing_space_and_the_text_ends_once() -> None:
+    text = plan_text(build(embed(), SERVER))
+    assert all(line == line.rstrip() for line in text.splitlines())
+    assert text.endswith("\n")
+    assert not text.endswith("\n\n")
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        (Slot(0), "x"),
+        (number(2), "2"),
+        (Constant('a"b\n', type_of("string")), '"a\\"b\\n"'),
+        (Apply("+", (Slot(0), Apply("*", (Slot(1), number(2))))), "(x + (y * 2))"),  # type: ignore[arg-type]  # plan leaves
+        (Apply("not", (Slot(0),)), "not x"),  # type: ignore[arg-type]  # plan leaves
+        (Apply("-", (Slot(0),)), "-x"),  # type: ignore[arg-type]  # plan leaves
+        (Apply("and", (Slot(0), Slot(1))), "(x and y)"),  # type: ignore[arg-type]  # plan leaves
+        (Apply("len", (Slot(0),)), "len(x)"),  # type: ignore[arg-type]  # plan leaves
+    ],
+)
+def test_expressions(expression: object, text: str) -> None:
+    assert expression_text(expression, ["x", "y"]) == text
