@@ -1,0 +1,7 @@
+"""A stage in a process of its own: its tensors cross in shared memory, its death is one error and a restart."""
+
+from .faults import StageError, StageHung
+from .instance import Limits, ProcessInstance, load_isolated
+from .restarts import RestartPolicy
+
+__all__ = ["Limits", "ProcessInstance", "RestartPolicy", "StageError", "StageHung", "load_isolated"]
