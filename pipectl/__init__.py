@@ -1,0 +1,82 @@
+"""pipectl: pipelines of models, checked like a program and run in batches.
+
+    with pipectl.load("embed.pipe") as app:
+        answer = app["embed"](text=["a cat", "a dog"])
+
+Names are loaded when first used, so that `import pipectl` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ._version import VERSION as __version__
+
+if TYPE_CHECKING:
+    from backends.values import InvalidInput, Ragged
+    from executor.errors import LoadError, RequestError
+    from pipeline_dsl.diagnostics import CompileError
+    from pipeline_dsl.plan import Gpu, Hardware, Plan
+
+    from .app import App, compile, load  # noqa: A004 - pipectl.compile is the public name
+
+_HOMES = {
+    "backends.values": ("InvalidInput", "Ragged"),
+    "executor.errors": ("LoadError", "RequestError"),
+    "pipectl.app": ("App", "compile", "load"),
+    "pipeline_dsl.builder": (
+        "const",
+        "cuda",
+        "if_",
+        "map_",
+        "match_",
+        "module",
+        "ms",
+        "onnx",
+        "param",
+        "parse",
+        "pipeline",
+        "present",
+        "profile",
+        "python",
+        "route_",
+        "sig",
+        "stage",
+        "torch",
+        "try_",
+    ),
+    "pipeline_dsl.diagnostics": ("CompileError",),
+    "pipeline_dsl.plan": ("Gpu", "Hardware", "Plan"),
+}
+_LAZY = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "App",
+    "CompileError",
+    "Gpu",
+    "Hardware",
+    "InvalidInput",
+    "LoadError",
+    "Plan",
+    "Ragged",
+    "RequestError",
+    "__version__",
+    "compile",
+    "load",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "types":
+        return import_module("pipectl.types")
+    home = _LAZY.get(name)
+    if home is None:
+        raise AttributeError(f"module `pipectl` has no attribute `{name}`")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

@@ -1,0 +1,258 @@
+"""Pipelines in a Python program: `load` starts them, an `App` answers.
+
+    path or built module --compile--> Plan --load--> App --[name]--> PipelineHandle --(..)--> Response
+
+An `App` is thread-safe. Leaving its `with` block answers what is under way, then stops everything.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from executor.engine import Engine
+from executor.metrics import render
+from executor.request import Job, Response
+from pipeline_dsl.plan import Hardware, InputPlan, OutputPlan, Plan
+from pipeline_dsl.spell import did_you_mean
+from pipeline_dsl.types import TensorType
+
+from .hardware import probe
+
+if TYPE_CHECKING:
+    from pipeline_dsl.builder import Module
+
+    from executor.trace import Recorder
+
+DRAIN_SECONDS = 30.0
+"""How long leaving an `App` waits for what is under way."""
+STOP_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """A port of a pipeline. `str(spec.type)` is the language's spelling: `f32[*, 384]`."""
+
+    name: str
+    type: TensorType
+    required: bool = True
+    default: Any = None
+    doc: str = ""
+
+    def __str__(self) -> str:
+        default = "" if self.required or self.default is None else f" = {self.default!r}"
+        return f"{self.name}: {self.type}{default}"
+
+
+def compile(  # noqa: A001 - pipectl.compile is the public name
+    source: str | os.PathLike[str] | Module,
+    *,
+    profile: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    hardware: Hardware | None = None,
+) -> Plan:
+    """The plan of a `.pipe` file or a built module on this machine, or on `hardware`. Opens no models.
+
+    CompileError with all mistakes if there are any."""
+    from pipeline_dsl.check import Options
+    from pipeline_dsl.compile import compile_module, compile_path
+
+    machine = hardware if hardware is not None else probe()
+    given = {name: _spelt(value) for name, value in (params or {}).items()}
+    options = Options(profile, given, hardware=machine)
+    if isinstance(source, str | os.PathLike):
+        return compile_path(Path(source), options, machine)
+    return compile_module(getattr(source, "syntax", source), options, machine)
+
+
+def load(
+    source: str | os.PathLike[str] | Module | Plan,
+    *,
+    profile: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    hardware: Hardware | None = None,
+    recorder: Recorder | None = None,
+) -> App:
+    """A running app: every stage is loaded and warmed up when this returns.
+
+    CompileError if the program is wrong, LoadError with the stage's name if a stage does not load; nothing is
+    left running then."""
+    if isinstance(source, Plan):
+        return App(source, recorder)
+    return App(compile(source, profile=profile, params=params, hardware=hardware), recorder)
+
+
+class App:
+    """A running plan. `app["embed"]` is one of its pipelines."""
+
+    def __init__(self, plan: Plan, recorder: Recorder | None = None) -> None:
+        self.plan = plan
+        self._engine = Engine(plan, recorder=recorder)
+        self._handles = {name: PipelineHandle(self._engine, plan, name) for name in plan.pipelines}
+        try:
+            self._engine.start()
+        except BaseException:
+            self._engine.stop(0)
+            raise
+
+    @property
+    def pipelines(self) -> tuple[str, ...]:
+        """Names of the public pipelines, in the order of the file."""
+        return tuple(self._handles)
+
+    def __getitem__(self, name: str) -> PipelineHandle:
+        """KeyError that suggests the nearest name if there is none."""
+        if name not in self._handles:
+            guess = did_you_mean(name, self._handles) or f"pipelines: {', '.join(self._handles)}"
+            raise KeyError(f"no pipeline `{name}`; {guess}")
+        return self._handles[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._handles)
+
+    def __len__(self) -> int:
+        return len(self._handles)
+
+    def metrics(self) -> str:
+        """All counters as Prometheus text."""
+        return render(self._engine.stats())
+
+    def drain(self, timeout: float | None = None) -> bool:
+        """Take no new requests and wait for what is under way; False if that took longer than `timeout` s."""
+        return self._engine.drain(timeout)
+
+    def stop(self, timeout: float = STOP_SECONDS) -> None:
+        """Fail what is still under way and release everything; waits `timeout` seconds for stages that run.
+
+        May be called again."""
+        self._engine.stop(timeout)
+
+    def __enter__(self) -> App:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None and not issubclass(kind, Exception):
+            self.stop(0)  # Ctrl-C and the like: now
+            return
+        try:
+            self.drain(DRAIN_SECONDS)
+        finally:
+            self.stop()
+
+    def __repr__(self) -> str:
+        return f"App({self.plan.path or 'built'}: {', '.join(self._handles)})"
+
+
+class PipelineHandle:
+    """One pipeline of an app.
+
+    Inputs are given by port name: `embed(text=["a"])`, or as one mapping, `embed({"timeout": 3},
+    timeout=0.5)`, where a port is called like an option. Options: `timeout` in seconds for the whole
+    request, `priority` (1 is served first), `outputs` to compute only those, `id` for logs and traces."""
+
+    def __init__(self, engine: Engine, plan: Plan, name: str) -> None:
+        self.name = name
+        self._engine = engine
+        pipeline = plan.pipelines[name]
+        self.doc = pipeline.doc
+        self.inputs = {port.name: _input_spec(port) for port in pipeline.inputs}
+        self.outputs = {port.name: _output_spec(port) for port in pipeline.outputs}
+
+    def __call__(
+        self,
+        inputs: Mapping[str, Any] | None = None,
+        /,
+        *,
+        timeout: float | None = None,
+        priority: int | None = None,
+        outputs: Sequence[str] | None = None,
+        id: str | None = None,
+        **ports: Any,
+    ) -> Response:
+        """The answer; waits for it. RequestError if there is none."""
+        job = self.submit(inputs, timeout=timeout, priority=priority, outputs=outputs, id=id, **ports)
+        try:
+            return job.result()
+        except BaseException:
+            job.cancel()  # an interrupted caller wants no answer any more; no effect on a job that ended
+            raise
+
+    def submit(
+        self,
+        inputs: Mapping[str, Any] | None = None,
+        /,
+        *,
+        timeout: float | None = None,
+        priority: int | None = None,
+        outputs: Sequence[str] | None = None,
+        id: str | None = None,
+        **ports: Any,
+    ) -> Job:
+        """A future of the answer; returns at once."""
+        given = {**(inputs or {}), **ports}
+        return self._engine.submit(self.name, given, outputs=outputs, timeout=timeout, priority=priority, id=id)
+
+    async def asubmit(
+        self,
+        inputs: Mapping[str, Any] | None = None,
+        /,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - the deadline of the request, not of the wait
+        priority: int | None = None,
+        outputs: Sequence[str] | None = None,
+        id: str | None = None,
+        **ports: Any,
+    ) -> Response:
+        """The answer, inside async code. Cancelling the task cancels the request."""
+        given = {**(inputs or {}), **ports}
+        return await self._engine.asubmit(self.name, given, outputs=outputs, timeout=timeout, priority=priority, id=id)
+
+    def map(self, requests: Iterable[Mapping[str, Any]], *, in_flight: int = 64, **options: Any) -> Iterator[Response]:
+        """Answers in the order of the requests, with at most `in_flight` under way; requests are read as
+        needed.
+
+        The first failure is raised in its place; that, or closing the iterator, cancels what is under
+        way."""
+        if in_flight < 1:
+            raise ValueError(f"in_flight must be at least 1, not {in_flight}")
+        return self._map(iter(requests), in_flight, options)
+
+    def _map(
+        self, requests: Iterator[Mapping[str, Any]], in_flight: int, options: dict[str, Any]
+    ) -> Iterator[Response]:
+        jobs: deque[Job] = deque()
+        try:
+            for request in requests:
+                jobs.append(self.submit(request, **options))
+                if len(jobs) == in_flight:
+                    yield jobs.popleft().result()
+            while jobs:
+                yield jobs.popleft().result()
+        finally:
+            for job in jobs:
+                job.cancel()
+
+    def __repr__(self) -> str:
+        ins, outs = (", ".join(map(str, specs.values())) for specs in (self.inputs, self.outputs))
+        return f"{self.name}({ins}) -> ({outs})"
+
+
+def _spelt(value: Any) -> str:
+    """A param's value as it is written after `--set`."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _input_spec(port: InputPlan) -> TensorSpec:
+    required = not port.has_default and not port.type.optional
+    return TensorSpec(port.name, port.type, required, port.default, port.doc)
+
+
+def _output_spec(port: OutputPlan) -> TensorSpec:
+    return TensorSpec(port.name, port.type, doc=port.doc)

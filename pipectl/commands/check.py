@@ -1,0 +1,58 @@
+"""`pipectl check`: all mistakes of some files, for people, editors and CI."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from pipectl._version import VERSION
+from pipectl.console import Exit, Session, common
+from pipectl.options import schedule
+
+if TYPE_CHECKING:
+    from pipeline_dsl.diagnostics import Diagnostic
+
+FORMATS = ("text", "json", "github", "sarif")
+
+
+@click.command("check")
+@click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="text", help="How to show mistakes.")
+@schedule
+@common
+@click.pass_obj
+def command(session: Session, files: tuple[str, ...], form: str, profile: str | None, params: dict[str, str]) -> Exit:
+    """Find the mistakes in .pipe files.
+
+    All of them in one run, with every profile unless one is named. Imports no user code and opens no models.
+    Exit code 1 if there is an error; warnings alone give 0.
+    """
+    found = [d for file in files for d in _check(file, profile, params)]
+    sys.stdout.write(_shown(found, form, session))
+    errors = [d for d in found if d.severity == "error"]
+    if form == "text" and not found:
+        click.echo("no mistakes in " + (files[0] if len(files) == 1 else f"{len(files)} files"))
+    return Exit.PROBLEMS if errors else Exit.OK
+
+
+def _check(file: str, profile: str | None, params: dict[str, str]) -> list[Diagnostic]:
+    from pipeline_dsl.check import Options
+    from pipeline_dsl.compile import check_path
+
+    _, sink = check_path(file, Options(profile, params))
+    return sink.sorted()
+
+
+def _shown(found: list[Diagnostic], form: str, session: Session) -> str:
+    from pipeline_dsl import render
+
+    forms: dict[str, Callable[[], str]] = {
+        "text": lambda: render.text(found, colour=session.paints(sys.stdout)),
+        "json": lambda: render.json(found),
+        "github": lambda: render.github(found),
+        "sarif": lambda: render.sarif(found, version=VERSION),
+    }
+    return forms[form]()

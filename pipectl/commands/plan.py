@@ -1,0 +1,27 @@
+"""`pipectl plan`: how a file would run on this machine."""
+
+from __future__ import annotations
+
+import click
+
+from pipectl.console import common
+from pipectl.options import pipe_file, schedule
+
+
+@click.command("plan")
+@pipe_file
+@schedule
+@common
+def command(file: str, profile: str | None, params: dict[str, str]) -> None:
+    """Show how a file would run on this machine.
+
+    Stages with their instances and batching, steps in order with levels and runs, copies with their bytes,
+    and what each setting came from. Opens no models."""
+    from pipectl.hardware import probe
+    from pipeline_dsl.check import Options
+    from pipeline_dsl.compile import compile_path
+    from pipeline_dsl.plan_text import plan_text
+
+    machine = probe()
+    plan = compile_path(file, Options(profile, params, hardware=machine), machine)
+    click.echo(plan_text(plan).rstrip("\n"))

@@ -1,0 +1,248 @@
+"""`pipectl run`: requests from options or a file through a pipeline, answers to the terminal or a file."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+
+from pipectl.console import Exit, Session, common
+from pipectl.options import pipe_file, schedule, seconds, the_one
+
+if TYPE_CHECKING:
+    from pipectl.app import App, PipelineHandle
+    from pipectl.inputs import Ask, Requests
+    from pipectl.interrupt import Interrupt
+    from pipectl.outputs import Answer, Writer
+    from pipectl.report import Report
+    from pipeline_dsl.plan import PipelinePlan, Plan
+
+SWITCH_SECONDS = 1e-4
+"""How long one thread may hold the interpreter. Python's 5 ms would stall a branch beside a busy one."""
+LEAST_IN_FLIGHT = 64
+SHOWN_FAILURES = 10
+"""Failures that are told on stderr when answers go to a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The options of one run."""
+
+    file: str
+    pipeline: str | None
+    profile: str | None
+    params: dict[str, str]
+    inputs: tuple[str, ...]
+    jsonl: BinaryIO | None
+    output: Path | None
+    outputs: list[str] | None
+    form: str
+    timeout: float | None
+    in_flight: int | None
+    warmup: int
+    metrics: Path | None
+    trace: Path | None
+
+
+def _names(_: click.Context, __: click.Parameter, value: str | None) -> list[str] | None:
+    return [name.strip() for name in value.split(",") if name.strip()] if value else None
+
+
+@click.command("run")
+@pipe_file
+@click.option("-p", "--pipeline", metavar="NAME", help="Which pipeline; needed if the file has several.")
+@schedule
+@click.option(
+    "-i",
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A value, or @FILE or @GLOB. Several values for one name are several requests.",
+)
+@click.option("--jsonl", type=click.File("rb"), metavar="FILE", help="Requests, one JSON object a line; - is stdin.")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write answers to a .jsonl, .npz or .parquet file.",
+)
+@click.option("--outputs", callback=_names, metavar="NAME,..", help="Compute these outputs only.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="How to print answers.")
+@click.option("--timeout", callback=seconds, metavar="TIME", help="Of each request: 0.2, 200ms.")
+@click.option("--in-flight", type=click.IntRange(1), metavar="N", help="Requests under way at a time.")
+@click.option("--warmup", type=click.IntRange(0), default=0, metavar="N", help="Run the first request N times before.")
+@click.option("--metrics", type=click.Path(dir_okay=False, path_type=Path), help="Write Prometheus metrics here.")
+@click.option("--trace", type=click.Path(dir_okay=False, path_type=Path), help="Write a trace for Perfetto here.")
+@common
+@click.pass_obj
+def command(session: Session, /, **options: object) -> Exit:
+    """Answer requests with a pipeline.
+
+    \b pipectl run hello.pipe --input name=Ada --input name=Grace pipectl run digits.pipe --input
+    'image=@scans/*.png' --output labels.parquet pipectl run embed.pipe --jsonl lines.jsonl --output
+    vectors.npz
+
+    A VALUE is text for string and bytes ports and JSON for others; a text that starts with @ is written @@.
+    Files are taken as bytes, text, .npy, .npz, .json or an image, as the port asks. Requests run
+    concurrently; answers come in order, failures in their place, and give exit code 4. Ctrl-C finishes what
+    is under way."""
+    return _run(Settings(**options), session)  # type: ignore[arg-type]  # click made them from the options above
+
+
+def _run(settings: Settings, session: Session) -> Exit:
+    from executor.trace import Recorder
+    from pipectl.app import compile, load  # noqa: A004 - the public name
+    from pipectl.interrupt import Interrupt
+
+    plan = compile(settings.file, profile=settings.profile, params=settings.params)
+    pipeline = plan.pipelines[the_one(settings.file, list(plan.pipelines), settings.pipeline)]
+    requests = _requests(pipeline, settings)
+    _check_outputs(pipeline, settings.outputs)
+    recorder = Recorder() if settings.trace else None
+    with _responsive(), _writer(pipeline, settings) as writer, load(plan, recorder=recorder) as app:
+        gc.freeze()
+        with Interrupt() as interrupt:
+            code = _answer(app, app[pipeline.name], requests, settings, session, writer, interrupt)
+        if settings.metrics:
+            settings.metrics.write_text(app.metrics(), encoding="utf-8")
+        if recorder and settings.trace:
+            from msgspec import json
+
+            settings.trace.write_bytes(json.encode(recorder.chrome(plan)))
+    return code
+
+
+def _requests(pipeline: PipelinePlan, settings: Settings) -> Requests:
+    from pipectl.inputs import from_lines, from_options
+
+    if settings.jsonl is not None:
+        return from_lines(pipeline, settings.jsonl, settings.inputs)
+    return from_options(pipeline, settings.inputs)
+
+
+def _check_outputs(pipeline: PipelinePlan, wanted: Iterable[str] | None) -> None:
+    names = [port.name for port in pipeline.outputs]
+    for name in wanted or ():
+        if name not in names:
+            raise click.UsageError(f"pipeline `{pipeline.name}` has no output `{name}`, but {', '.join(names)}")
+
+
+@contextmanager
+def _responsive() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+        gc.unfreeze()
+
+
+@contextmanager
+def _writer(pipeline: PipelinePlan, settings: Settings) -> Iterator[Writer]:
+    """Where answers go; complete when left."""
+    from pipectl.outputs import JsonLines, Table, open_file
+
+    ports = [p for p in pipeline.outputs if settings.outputs is None or p.name in settings.outputs]
+    if settings.output:
+        writer = open_file(settings.output, ports)
+    elif settings.form == "json":
+        writer = JsonLines(sys.stdout)
+    else:
+        writer = Table(sys.stdout, _head(pipeline, settings.inputs), [port.name for port in ports])
+    try:
+        yield writer
+    finally:
+        writer.close()
+
+
+def _head(pipeline: PipelinePlan, inputs: Iterable[str]) -> str:
+    """The first column: the input whose files name the requests, else `request`."""
+    return next((i.partition("=")[0] for i in inputs if i.partition("=")[2].startswith("@")), "request")
+
+
+def _answer(
+    app: App,
+    handle: PipelineHandle,
+    requests: Requests,
+    settings: Settings,
+    session: Session,
+    writer: Writer,
+    interrupt: Interrupt,
+) -> Exit:
+    """Answer all requests, then say what that cost."""
+    from pipectl.progress import Progress
+    from pipectl.report import Report
+    from pipectl.runner import answers
+
+    asks = _warmed(handle, requests.asks, settings)
+    report = Report(app.plan, handle.name)
+    progress = Progress(session, requests.count)
+    shared = settings.output is None and sys.stdout.isatty()
+    start = time.perf_counter()
+    in_flight = settings.in_flight or _in_flight(app.plan, handle.name)
+    patient = not any(stage.contract.effects == "once" for stage in app.plan.stages)
+    options = {"timeout": settings.timeout, "outputs": settings.outputs}
+    try:
+        for done in answers(handle, asks, in_flight, interrupt, patient=patient, **options):
+            if shared:
+                progress.hide()
+            writer.write(done.answer)
+            report.add(done.response)
+            progress.advance()
+            if done.answer.failure and settings.output:
+                _tell(done.answer, report, session)
+    finally:
+        progress.hide()
+    return _conclude(report, time.perf_counter() - start, settings, session, writer, interrupt)
+
+
+def _warmed(handle: PipelineHandle, asks: Iterator[Ask], settings: Settings) -> Iterator[Ask]:
+    """The same requests, after the first was answered `--warmup` times for nobody."""
+    first = next(asks, None) if settings.warmup else None
+    if first is None:
+        return asks
+    if not first.error:
+        jobs = (handle.submit(first.inputs, outputs=settings.outputs) for _ in range(settings.warmup))
+        for job in jobs:
+            job.exception()  # told when the request itself is made
+    return chain([first], asks)
+
+
+def _in_flight(plan: Plan, pipeline: str) -> int:
+    """Enough to fill two batches of the largest stage, and no more than the pipeline lets in."""
+    door = plan.pipelines[pipeline].admission
+    wanted = max([LEAST_IN_FLIGHT, *(2 * stage.batching.max_rows for stage in plan.stages)])
+    return min(wanted, door.max_inflight) if door.max_inflight else wanted
+
+
+def _tell(answer: Answer, report: Report, session: Session) -> None:
+    """A failure, where the answers themselves go to a file."""
+    assert answer.failure is not None
+    if report.failed <= SHOWN_FAILURES:
+        session.problem(f"request {answer.index} ({answer.id}): {answer.failure}")
+    elif report.failed == SHOWN_FAILURES + 1:
+        session.warn("further failures are in the file only")
+
+
+def _conclude(
+    report: Report, seconds: float, settings: Settings, session: Session, writer: Writer, interrupt: Interrupt
+) -> Exit:
+    """The table of costs, and the exit code."""
+    writer.close()
+    stream = sys.stderr if settings.form == "json" and not settings.output else sys.stdout
+    gap = "" if settings.output or stream is sys.stderr else "\n"
+    stream.write(gap + "\n".join(report.lines(seconds)) + "\n")
+    if interrupt:
+        session.warn("interrupted; requests that were not made are missing")
+        return interrupt.code
+    return Exit.RUNTIME if report.failed else Exit.OK

@@ -1,0 +1,60 @@
+"""Options that several commands share, and the types of their values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+pipe_file = click.argument("file", type=click.Path(dir_okay=False), metavar="FILE")
+
+
+def schedule(command: Command) -> Command:
+    """`--profile` and `--set`, which say how a file is compiled."""
+    command = click.option(
+        "--set",
+        "params",
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=_params,
+        help="Set a param; goes before environment and profile.",
+    )(command)
+    return click.option("--profile", metavar="NAME", help="The profile to use.")(command)
+
+
+def _params(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    params = {}
+    for value in values:
+        name, equals, text = value.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"`{value}` is not NAME=VALUE", context, option)
+        params[name] = text
+    return params
+
+
+_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "": 1.0}
+
+
+def seconds(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
+    """Callback of an option that takes a duration: `0.2`, `200ms`, `1.5s`, `2min`."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(us|ms|s|min|h|)", value)
+    if not found or not float(found[1]):
+        raise click.BadParameter(f"`{value}` is no duration; write 0.2, 200ms or 2min", context, option)
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def the_one(file: str, names: Sequence[str], wanted: str | None) -> str:
+    """The pipeline of that name, or the only one there is. UsageError that lists them otherwise."""
+    if not names:
+        raise click.UsageError(f"`{file}` has no public pipeline")
+    if wanted is None and len(names) > 1:
+        raise click.UsageError(f"`{file}` has several pipelines; choose with -p: {', '.join(names)}")
+    if wanted is not None and wanted not in names:
+        raise click.UsageError(f"`{file}` has no pipeline `{wanted}`, but {', '.join(names)}")
+    return wanted or names[0]
