@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pipeline_dsl import ir, syntax
 from pipeline_dsl.errors.calls import AmbiguousHandle, UnlistedVersion
 from pipeline_dsl.errors.flow import NotExecutable, TooLarge
-from pipeline_dsl.errors.settings import UnknownSetting, WrongSetting
 from pipeline_dsl.errors.signatures import DeclaredMismatch
 from pipeline_dsl.errors.types import BoundViolated, Edge, NoRaggedRule, RowCounts, Unchecked
 from pipeline_dsl.operations import Problem, Typed, fit
@@ -22,6 +21,7 @@ from pipeline_dsl.types import Ragged, TensorType
 from .arguments import Callee, Given, placed
 from .body import Body, constant, outputs_of
 from .fitting import call_rank_mistake, edge_of, kind_mistake, size_mistake
+from .flow_options import call_options
 from .inline import Inlining
 from .regions import Outcome, Results, Value
 from .rowrules import BoundCall, Conflict, bind
@@ -30,8 +30,6 @@ from .unify import Mismatch
 
 NEEDS_RULE = frozenset({"onnx", "torch", "tensorrt", "remote"})
 """Backends that take arrays only: a ragged dim needs a rule there."""
-
-OPTIONS = ("timeout", "priority")
 
 LARGEST = 20_000
 """Nodes of one pipeline, those of the pipelines it calls included."""
@@ -60,7 +58,7 @@ def call_stage(
         return None
     callee = _callee_of(declared)
     listed = _version(body, stage, version, pinned or site.callee)
-    options = _options(body, site.options)
+    options = call_options(body, site.options)
     call = _bound(body, callee, site)
     if call is None or options is None or not listed:
         return None
@@ -123,40 +121,6 @@ def _version(body: Body, stage: StageBinding, version: int | str | None, span: S
         return True
     body.report(UnlistedVersion(span, stage.stage.name, version, listed, stage.decl.name.span))
     return False
-
-
-def _options(body: Body, options: Sequence[Given]) -> dict[str, int] | None:
-    """`with (timeout = 50ms, priority = 1)` as nanoseconds and a level."""
-    found: dict[str, int] = {}
-    good = True
-    for given in options:
-        value = _option(body, given)
-        if value is None or given.argument.name is None:
-            good = False
-        else:
-            found[given.argument.name.text] = value
-    return found if good else None
-
-
-def _option(body: Body, given: Given) -> int | None:
-    name = given.argument.name
-    if name is None or name.text not in OPTIONS:
-        shown = name.text if name is not None else given.span.text
-        body.report(UnknownSetting(name.span if name else given.span, shown, "`with`", OPTIONS))
-        return None
-    if given.outcome is None:
-        body.failed = True
-        return None
-    typed = given.outcome.typed if isinstance(given.outcome, Value) else None
-    needs, advice = ("a duration", "`50ms`") if name.text == "timeout" else ("a level: 1, 2, ..", "`1` is first")
-    if typed is None or not typed.known:
-        body.report(WrongSetting(given.span, name.text, f"{needs}, known now", "a value of the run", advice))
-        return None
-    duration = typed.type.dtype.name == "duration"
-    if duration != (name.text == "timeout") or not isinstance(typed.value, int) or typed.value < 1:
-        body.report(WrongSetting(given.span, name.text, needs, given.span.text, advice))
-        return None
-    return typed.value
 
 
 # ---- pipelines

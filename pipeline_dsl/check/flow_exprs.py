@@ -8,19 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline_dsl import ir, syntax
+from pipeline_dsl import syntax
 from pipeline_dsl.errors.calls import NoMembers, NoSuchArgument, TensorOperand, UnknownOutput, WrongCount
 from pipeline_dsl.errors.flow import NotExecutable, UsedBeforeDefinition, UsedOutsideArm
-from pipeline_dsl.errors.names import NotComputable, TemplateMismatch, UnknownName, WrongKind
-from pipeline_dsl.errors.types import OperandMayBeAbsent, OperandMismatch
+from pipeline_dsl.errors.names import NotComputable, UnknownName, WrongKind
 from pipeline_dsl.operations import (
     DTYPE_ARGUMENT,
     FUNCTIONS,
     OPERATIONS,
-    Applied,
-    Problem,
     Typed,
-    apply,
     scalar,
 )
 from pipeline_dsl.source import Span
@@ -28,6 +24,7 @@ from pipeline_dsl.source import Span
 from .arguments import Given
 from .body import Body, constant
 from .flow_calls import Site, call_pipeline, call_stage, single
+from .flow_operations import applied
 from .lookup import kind_of, member
 from .regions import Outcome, Results, Value
 from .scope import Binding, ErrorBinding, ModuleBinding, PipelineBinding, StageBinding, ValueBinding
@@ -230,13 +227,13 @@ def _function(body: Body, expr: syntax.Call, name: str) -> Value | None:
             if arg.name is not None:
                 body.report(NoSuchArgument(arg.name.span, name, OPERATIONS[name].doc))
                 return None
-        return _applied(body, name, values, spans, expr.span)
+        return applied(body, name, values, spans, expr.span)
     unnamed = next((arg for arg in expr.args[1:] if arg.name is None), None)
     if unnamed is not None:
         body.report(WrongCount(unnamed.span, "`format` takes its arguments by name", OPERATIONS[name].doc))
         return None
     names = Typed(scalar("json"), [arg.name.text for arg in expr.args if arg.name])
-    return _applied(body, name, [*values, constant(names, expr.span)], spans, expr.span)
+    return applied(body, name, [*values, constant(names, expr.span)], spans, expr.span)
 
 
 def _function_argument(body: Body, name: str, at: int, arg: syntax.Argument) -> Value | None:
@@ -250,7 +247,7 @@ def _function_argument(body: Body, name: str, at: int, arg: syntax.Argument) -> 
 
 
 def _operation(body: Body, op: str, exprs: Sequence[syntax.Expr], span: Span) -> Value | None:
-    return _applied(body, op, [value_of(body, e) for e in exprs], [e.span for e in exprs], span)
+    return applied(body, op, [value_of(body, e) for e in exprs], [e.span for e in exprs], span)
 
 
 def _binary(body: Body, expr: syntax.Binary) -> Value | None:
@@ -262,7 +259,7 @@ def _binary(body: Body, expr: syntax.Binary) -> Value | None:
     for depth, node in enumerate(reversed(spine), 1):
         right = value_of(body, node.right)
         spans = [node.left.span, node.right.span]
-        total = _applied(body, node.op, [total, right], spans, node.span)
+        total = applied(body, node.op, [total, right], spans, node.span)
         if total is not None and depth % DEEPEST == 0:
             total = body.settled(total)
     return total
@@ -273,7 +270,7 @@ def _object(body: Body, items: Sequence[tuple[str, syntax.Expr]], span: Span) ->
         return constant(Typed(scalar("json"), {}), span)
     values = [value_of(body, value) for _, value in items]
     names = constant(Typed(scalar("json"), [key for key, _ in items]), span)
-    return _applied(body, "object", [*values, names], [value.span for _, value in items], span)
+    return applied(body, "object", [*values, names], [value.span for _, value in items], span)
 
 
 def _index(body: Body, expr: syntax.Index) -> Value | None:
@@ -281,57 +278,18 @@ def _index(body: Body, expr: syntax.Index) -> Value | None:
     first = expr.subscripts[0]
     if isinstance(first, syntax.Slice) and len(expr.subscripts) == 1:
         ends = [_end(body, end, expr.span) for end in (first.start, first.stop)]
-        return _applied(body, "slice", [value, *ends], [expr.value.span] * 3, expr.span)
+        return applied(body, "slice", [value, *ends], [expr.value.span] * 3, expr.span)
     sliced = next((s for s in expr.subscripts if isinstance(s, syntax.Slice)), None)
     if sliced is not None:
         body.report(TensorOperand(sliced.span, "a slice stands alone", "slice first, then index: `x[a:b][i]`"))
         return None
     subscripts = [s for s in expr.subscripts if not isinstance(s, syntax.Slice)]
     values = [value, *(value_of(body, s) for s in subscripts)]
-    return _applied(body, "index", values, [expr.value.span, *(s.span for s in subscripts)], expr.span)
+    return applied(body, "index", values, [expr.value.span, *(s.span for s in subscripts)], expr.span)
 
 
 def _end(body: Body, expr: syntax.Expr | None, span: Span) -> Value | None:
     return constant(Typed(scalar("i64"), None), span) if expr is None else value_of(body, expr)
-
-
-def _applied(body: Body, op: str, values: Sequence[Value | None], spans: Sequence[Span], span: Span) -> Value | None:
-    """One operation on values; folded where all of them are known."""
-    given = [v for v in values if v is not None]
-    if len(given) < len(values):
-        body.failed = True
-        return None
-    result = apply(op, [v.typed for v in given])
-    if isinstance(result, Problem):
-        _report(body, result, spans, span, op)
-        return None
-    if result.result.known:
-        return constant(result.result, span)
-    return Value(result.result, ir.Apply(op, tuple(_leaves(result, given))), span)
-
-
-def _leaves(applied: Applied, values: Sequence[Value]) -> list[ir.Expression]:
-    """Operands of an `ir.Apply`; constants in the dtype of their neighbours."""
-    return [
-        ir.Constant(typed.value, typed.type) if typed.known else value.expression
-        for typed, value in zip(applied.operands, values, strict=True)
-    ]
-
-
-def _report(body: Body, problem: Problem, spans: Sequence[Span], whole: Span, op: str) -> None:
-    at = spans[problem.operand] if 0 <= problem.operand < len(spans) else whole
-    if problem.kind == "tensor":
-        body.report(TensorOperand(at, problem.text, problem.help))
-    elif problem.kind == "optional":
-        body.report(OperandMayBeAbsent(at, problem.text, problem.help))
-    elif problem.kind == "count":
-        body.report(WrongCount(at, problem.text, OPERATIONS[op].doc))
-    elif problem.kind == "template":
-        body.report(TemplateMismatch(at, problem.text, problem.help))
-    elif problem.kind == "value":
-        body.report(NotComputable(at, problem.text, problem.help))
-    else:
-        body.report(OperandMismatch(at, problem.text, problem.help))
 
 
 def _compile_time(body: Body, expr: syntax.Expr) -> Value | None:

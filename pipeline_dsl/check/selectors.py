@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -145,9 +144,8 @@ class Selectors:
 
 def is_anonymous(call: ir.Call) -> bool:
     """Whether a node is named after the stage it calls and a number: `p.encoder_1`."""
-    last = call.id.rpartition(".")[2]
-    stage = call.stage.rpartition(".")[2]
-    return re.fullmatch(re.escape(stage) + r"_\d+", last) is not None
+    prefix, _, number = call.id.rpartition(".")[2].rpartition("_")
+    return prefix == call.stage.rpartition(".")[2] and number.isdecimal()
 
 
 def _note(found: object, text: str) -> str:

@@ -127,7 +127,7 @@ def _of(*dtypes: str) -> Callable[[Typed, syntax.Expr, KeySpec], Any]:
     def read(given: Typed, expr: syntax.Expr, spec: KeySpec) -> Any:
         if given.type.dtype.name not in dtypes or given.type.dims or given.value is None:
             raise _Unfit(_shown(expr, given))
-        if given.type.dtype.kind == "setting" and given.value < min(spec.minimum, 1):
+        if given.type.dtype.kind == "setting" and spec.minimum and not given.value:
             raise _Unfit(_shown(expr, given))
         return given.value
 

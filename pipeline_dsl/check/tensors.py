@@ -20,12 +20,15 @@ def tensor_name(
     """Enter one tensor name on the side it belongs to: `x`, or `in.x` and `out.x` where both sides have `x`."""
     side, _, name = port.rpartition(".")
     found = _port(leaf, side, name, signature, sink)
-    value = _value(leaf, found, scope, sink) if found is not None else None
-    if found is not None and value is not None:
-        (inputs if found in signature.inputs else outputs)[found.name] = value
+    if found is None:
+        return
+    value = _value(leaf, found[0], scope, sink)
+    if value is not None:
+        (inputs if found[1] else outputs)[name] = value
 
 
-def _port(leaf: Leaf, side: str, name: str, signature: ir.Signature, sink: Sink) -> ir.Port | None:
+def _port(leaf: Leaf, side: str, name: str, signature: ir.Signature, sink: Sink) -> tuple[ir.Port, bool] | None:
+    """The port and whether it is an input; None after reporting. Equal ports of both sides are equal values."""
     inputs = [p for p in signature.inputs if p.name == name and side in ("", "in")]
     outputs = [p for p in signature.outputs if p.name == name and side in ("", "out")]
     if inputs and outputs:
@@ -33,7 +36,7 @@ def _port(leaf: Leaf, side: str, name: str, signature: ir.Signature, sink: Sink)
         sink.add(WrongSetting(leaf.span, leaf.key, "one port", "an input and an output", hint).diagnostic())
         return None
     if inputs or outputs:
-        return (inputs or outputs)[0]
+        return (inputs or outputs)[0], bool(inputs)
     known = tuple(p.name for p in (*signature.inputs, *signature.outputs))
     sink.add(UnknownSetting(leaf.span, name, "`tensors`", known, "port").diagnostic())
     return None

@@ -38,7 +38,7 @@ from pipeline_dsl.types import TensorType
 
 from .lookup import kind_of, member
 from .outside import environment, lines_of
-from .scope import ErrorBinding, ModuleBinding, Scope, ValueBinding
+from .scope import Binding, ErrorBinding, ModuleBinding, Scope, ValueBinding
 from .walk import PLACE, path_of
 
 _CONSTANT_ONLY = ("env", "lines")
@@ -133,22 +133,28 @@ def interpolated(expr: syntax.Literal, scope: Scope, sink: Sink) -> str | None:
 
 
 def _in_string(name: str, expr: syntax.Literal, scope: Scope, sink: Sink) -> str | None:
-    span = _inside(expr.span, name)
-    found = scope.use(name.split(".")[0])
-    for part in name.split(".")[1:]:
+    first, *rest = name.split(".")
+    found = scope.use(first)
+    for part in rest:
         found = found.scope.lookup(part) if isinstance(found, ModuleBinding) else None
+    if isinstance(found, ValueBinding) and _printable(found.type):
+        return shown(found.value)
+    _not_in_string(name, found, _inside(expr.span, name), scope, sink)
+    return None
+
+
+def _printable(kind: TensorType) -> bool:
+    return not kind.dims and kind.dtype.kind != "setting" and kind.dtype.name != "bytes"
+
+
+def _not_in_string(name: str, found: Binding | None, span: Span, scope: Scope, sink: Sink) -> None:
     if found is None:
         sink.add(UnknownInString(span, name, _value_names(scope)).diagnostic())
-        return None
-    if not isinstance(found, ValueBinding):
-        if not isinstance(found, ErrorBinding):
-            sink.add(WrongKind(span, name, kind_of(found), "a const or param").diagnostic())
-        return None
-    if found.type.dims or found.type.dtype.kind == "setting" or found.type.dtype.name == "bytes":
+    elif isinstance(found, ValueBinding):
         text = f"only strings and numbers can be put in a string, `{name}` is {found.type}"
         sink.add(DeclaredMismatch(span, text, found.decl.name.span).diagnostic())
-        return None
-    return shown(found.value)
+    elif not isinstance(found, ErrorBinding):
+        sink.add(WrongKind(span, name, kind_of(found), "a const or param").diagnostic())
 
 
 def _inside(span: Span, name: str) -> Span:

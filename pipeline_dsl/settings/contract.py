@@ -20,6 +20,8 @@ _LLM = ("llm",)
 CONTRACT: tuple[KeySpec, ...] = (
     _contract("effects", "word", "what running twice would do", words=_EFFECTS),
     _contract("tensors.*", "value", 'name in the artifact: `"x"`, `tensor("x", permute = [0, 2, 1])`'),
+    _contract("tensors.in.*", "value", "the same, where an input and an output share a name"),
+    _contract("tensors.out.*", "value", "the same, where an input and an output share a name"),
     _contract("ragged.*", "value", "`pad(0, buckets = [..])`, `pack(offsets = port)`, `reject`"),
     _contract("labels.*", "path", "file with the class names of an output"),
     _contract("versions", "ints", "versions that exist"),

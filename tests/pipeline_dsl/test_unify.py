@@ -16,7 +16,7 @@ def _unify(want: str, have: str, *, widen: bool = False) -> tuple[str | None, di
     assert aligned is not None
     names = Substitution()
     mismatch, _ = unify(aligned.pairs, names, widen=widen)
-    return mismatch and mismatch.code, {str(s): str(size) for s, size in names.sizes.items()}
+    return (mismatch.code if mismatch else None), {str(s): str(size) for s, size in names.sizes.items()}
 
 
 @pytest.mark.parametrize(
