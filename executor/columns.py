@@ -5,6 +5,7 @@ An element is what a graph is evaluated for: a request. Its value may be a singl
     Items(list)              one object an element: as it came from a caller or a stage without `*`
     Stack(array, offsets)    rows of all elements stacked; offsets [elements + 1], or None: one row an element
     Jagged(ragged, offsets)  the same with rows of unequal size
+    Same(value, elements)    a constant, the same single value for every row of every element
 
 Everything here is pure: columns are never changed, views share memory, and each copy of tensor data is reported to
 the `Copies` passed in. A column whose memory is a range of a larger slab knows the slab, so that ranges that lie side
@@ -143,7 +144,33 @@ class Jagged:
         return self.ragged.nbytes
 
 
-Column = Items | Stack | Jagged
+class Same:
+    """A constant: one single value, for every row there is."""
+
+    __slots__ = ("elements", "value")
+
+    def __init__(self, value: Value, elements: int) -> None:
+        self.value = value
+        self.elements = elements
+
+    def __len__(self) -> int:
+        return self.elements
+
+    def element(self, index: int) -> Value:
+        return self.value
+
+    def cut(self, lo: int, hi: int) -> Same:
+        return Same(self.value, hi - lo)
+
+    def take(self, indices: Sequence[int], copies: CopySink, reason: str) -> Same:
+        return Same(self.value, len(indices))
+
+    @property
+    def nbytes(self) -> int:
+        return size_of(self.value)
+
+
+Column = Items | Stack | Jagged | Same
 
 
 def size_of(value: Value) -> int:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from backends.inputs import RequestCheck
+from backends.shapes import ROWS
 from backends.values import InvalidInput, Value
 from pipeline_dsl.plan import InputPlan, PipelinePlan, Plan
 from pipeline_dsl.spell import did_you_mean
@@ -197,7 +198,8 @@ class Engine:
             for v, p in zip(values, plan.inputs)
         )
         nbytes = sum(size_of(v) for v in values if v is not None)
-        request = Request(request_id, pipeline, variant, columns, nbytes, now, deadline, priority or 0, sink)
+        rows = sizes.get(ROWS, 1)
+        request = Request(request_id, pipeline, variant, columns, nbytes, rows, now, deadline, priority or 0, sink)
         self._admit(request)
         return request
 
@@ -242,7 +244,7 @@ class Engine:
         layout = Layout((request,))
         ready: Ready = []
         self._propagate(request.variant.edges, layout, columns, ready)
-        self._post(ready)
+        self._post(ready, self.clock.now())
 
     # ---- timers
 
@@ -343,7 +345,7 @@ class Engine:
             self.end([(f.request, f.error) for f in run.failed])
         for entry in entries:
             entry.done = True
-        return self._post(ready, stage, slot)
+        return self._post(ready, run.ended_ns, stage, slot)
 
     def _internal_error(self, entries: list[Entry], cause: Exception) -> None:
         ended: list[tuple[Request, Outcome]] = []
@@ -359,9 +361,8 @@ class Engine:
                 ended.append((owner, error))
         self.end(ended)
 
-    def _post(self, ready: Ready, stage: StageRuntime | None = None, slot: Slot | None = None) -> Task | None:
+    def _post(self, ready: Ready, now: int, stage: StageRuntime | None = None, slot: Slot | None = None) -> Task | None:
         """Put cohorts into inboxes and free the slot that made them. From a worker: what to run on with."""
-        now = self.clock.now()
         entries: list[Entry] = []
         for node, cohort in ready:
             whole = node.stage.entry(node, cohort, now)  # type: ignore[union-attr]  # what is ready is at a stage
@@ -469,7 +470,7 @@ class Engine:
             for join in request.variant.joins:
                 join.purge(request)
         else:
-            stats.finished(outcome.finished_ns - request.arrived_ns)
+            stats.finished(outcome.finished_ns - request.arrived_ns, request.rows)
         request.layouts = []
         if request.timer is not None:
             request.timer.cancel()
@@ -494,10 +495,12 @@ class Engine:
         parts = [n for s in self.stages for slot in s.slots for n in slot.stats.values()]
         with self.lock:
             doors = {n: (len(d.inside), len(d.line)) for n, d in self.doors.items()}
+            copied = {place: dict(c.bytes) for place, c in self._copies.items()}
             waiting = {s.plan.index: [e for level in s.levels for e in level] for s in self.stages}
         return Snapshot(
             pipelines=tuple(p.snapshot(inflight=doors[n][0], waiting=doors[n][1]) for n, p in self._stats.items()),
             nodes=sum_nodes(parts),
+            copied_bytes=copied,
             stages=tuple(
                 StageSnapshot(
                     s.plan.name,
@@ -537,7 +540,7 @@ def _default(port: InputPlan, sizes: Mapping[str, Any]) -> Value:
     """The default of an input; for a port with `*` one for each row of the others."""
     if not port.type.has_rows:
         return port.default
-    rows = np.empty(sizes.get("*", 1), port.type.dtype.numpy)
+    rows = np.empty(sizes.get(ROWS, 1), port.type.dtype.numpy)
     rows[:] = port.default
     rows.flags.writeable = False
     return rows

@@ -15,11 +15,12 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from backends.base import Batch, BatchResult, StageDied
+from backends.process import StageHung
 from backends.values import InvalidInput, Value
 
 from .assemble import Gathered, scatter
-from .batcher import NEVER, Entry
-from .cohort import Cohort, Layout
+from .batcher import Entry
+from .cohort import NEVER, Cohort, Layout
 from .columns import Items
 from .errors import DeadlineExceeded, InvalidArgument, RequestError, StageFailed, StageUnavailable
 from .join import Columns
@@ -76,7 +77,7 @@ Part = tuple[Node, Cohort, int]
 class Run:
     """What one instance does with groups, one after the other: `run`, then read `produced` and `failed`."""
 
-    __slots__ = ("budget", "failed", "now", "produced", "recorder", "slot", "stage")
+    __slots__ = ("budget", "ended_ns", "failed", "now", "produced", "recorder", "slot", "stage")
 
     def __init__(
         self,
@@ -93,11 +94,13 @@ class Run:
         self.recorder = recorder
         self.produced: list[Produced] = []
         self.failed: list[Failed] = []
+        self.ended_ns = 0
 
     def run(self, entries: Sequence[Entry]) -> None:
+        """Run a group. Does not raise for anything a stage does."""
         self.produced, self.failed = [], []
         parts: list[Part] = []
-        now = self.now()
+        now = self.ended_ns = self.now()
         for entry in entries:
             cohort: Cohort | None = entry.cohort
             if entry.deadline_ns <= now or entry.cohort.layout.living() is not None:
@@ -109,7 +112,7 @@ class Run:
         if len(parts) > 1:
             parts.sort(key=lambda part: part[0].name)  # stable: call sites side by side, arrivals in order
         if self.stage.plan.has_rows:
-            self._batch(parts)
+            self._batch(parts, now)
         else:
             self._each(parts)
 
@@ -139,30 +142,27 @@ class Run:
 
     # ---- rows
 
-    def _batch(self, parts: list[Part], again: bool = False) -> None:
+    def _batch(self, parts: list[Part], start: int, again: bool = False) -> None:
         """Run parts as one batch; on failure halve it or give up."""
-        stats = self.stage.stats(parts[0][0].name, self.slot)
-        start = self.now()
+        stage = self.stage
+        stats = stage.stats(parts[0][0].name, self.slot)
         try:
-            gathered = self.stage.assembler.gather([(c.columns, node.binding, len(c)) for node, c, _ in parts], stats)
-            result = self._execute(gathered, parts)
+            gathered = stage.assembler.gather([(c.columns, node.binding, len(c)) for node, c, _ in parts], stats)
+            most = stage.max_rows
+            result = self._chunks(gathered, parts, most) if 0 < most < gathered.rows else self._call(gathered, parts)
         except Exception as error:
             self._broken(parts, error, again)
             return
-        end = self.now()
+        end = self.ended_ns = self.now()
         self._record(parts, gathered, start, end)
-        self.budget.earn()
-        self.stage.rhythm.served(end - start)
+        if self.budget.tokens < RETRY_BURST:
+            self.budget.earn()
+        if stage.learns:
+            stage.rhythm.served(end - start)
         self._spread(parts, gathered, result)
 
-    def _execute(self, gathered: Gathered, parts: list[Part]) -> BatchResult:
-        """One call of the instance, or several for a single request that exceeds the row limit."""
-        most = self.stage.max_rows
-        if most and gathered.rows > most:
-            return self._chunks(gathered, parts, most)
-        return self._call(gathered, parts)
-
     def _call(self, gathered: Gathered, parts: list[Part]) -> BatchResult:
+        """One call of the instance, its result checked and its ragged outputs made so."""
         stage = self.stage
         batch = self._as_batch(gathered, parts) if self.slot.wants_context else Batch(gathered.inputs, gathered.rows)
         result = stage.check(batch, self.slot.instance.execute(batch))
@@ -170,6 +170,7 @@ class Run:
         return result
 
     def _chunks(self, gathered: Gathered, parts: list[Part], most: int) -> BatchResult:
+        """A single request that exceeds the row limit: several calls, one result."""
         outputs: list[tuple[Value, ...]] = []
         failed: dict[int, Exception] = {}
         stats = self.stage.stats(parts[0][0].name, self.slot)
@@ -257,11 +258,12 @@ class Run:
         gathered = self.stage.assembler.element(cohort.columns, 0, self.stage.stats(node.name, self.slot))
         try:
             result = self._call(gathered, [part])
-        except StageDied:
-            if not self.stage.repeatable or not self.budget.spend():
+        except StageDied as error:
+            if isinstance(error, StageHung) or not self.stage.repeatable or not self.budget.spend():
                 raise
             result = self._call(gathered, [part])
-        self._record([part], gathered, start, self.now())
+        self.ended_ns = self.now()
+        self._record([part], gathered, start, self.ended_ns)
         self.budget.earn()
         if result.failed:
             raise next(iter(result.failed.values()))
@@ -272,7 +274,7 @@ class Run:
     def _broken(self, parts: list[Part], error: Exception, again: bool) -> None:
         """A batch raised: run it again, halve it, or fail all of it."""
         requests = sum(len(c) for _, c, _ in parts)
-        if self.stage.repeatable:
+        if self.stage.repeatable and not isinstance(error, StageHung):
             if isinstance(error, StageDied) and not again and self.budget.spend():
                 self._again(parts)
                 return
@@ -293,13 +295,15 @@ class Run:
             if living:
                 left.append((node, cohort.take(living, self.stage.stats(node.name, self.slot), "dead"), enqueued))
         if left:
-            self._batch(left, again=True)
+            self._batch(left, now, again=True)
 
     def _error(self, error: Exception, requests: int = 1) -> RequestError:
         if isinstance(error, RequestError):
             return error
         if isinstance(error, InvalidInput) and requests == 1:
             return InvalidArgument(str(error))
+        if isinstance(error, StageHung):
+            return DeadlineExceeded(str(error))
         if isinstance(error, StageDied):
             why = "" if self.stage.repeatable else "; not run again, because the stage is `effects = once`"
             return StageUnavailable(f"{error}{why}")
@@ -319,24 +323,27 @@ class Run:
 
     def _record(self, parts: list[Part], gathered: Gathered, start: int, end: int) -> None:
         """Counters of every call site in the batch, and the timings of its requests."""
-        index = self.slot.index
-        requests = sum([len(c.layout.owners) for _, c, _ in parts])
-        for node, cohort, enqueued in parts:
-            execution = Execution(node.name, index, enqueued, start, end, gathered.rows, requests)
-            cohort.layout.executions.append(execution)
+        index, rows = self.slot.index, gathered.rows
         if len(parts) == 1:
-            node, _, enqueued = parts[0]
-            stats = self.stage.stats(node.name, self.slot)
-            stats.waited(requests, start - enqueued)
-            stats.ran(requests, gathered.rows, end - start)
+            node, cohort, enqueued = parts[0]
+            layout = cohort.layout
+            requests = len(layout.owners)
+            layout.executions.append(Execution(node.name, index, enqueued, start, end, rows, requests))
+            self.stage.stats(node.name, self.slot).record(requests, rows, start - enqueued, end - start)
         else:
+            requests = sum([len(c) for _, c, _ in parts])
+            for node, cohort, enqueued in parts:
+                cohort.layout.executions.append(Execution(node.name, index, enqueued, start, end, rows, requests))
             self._record_parts(parts, gathered, start, end)
         if self.recorder is not None:
-            ids = tuple(o.id for _, c, _ in parts for o in c.layout.owners)
-            first, stage = parts[0][0].name, self.stage.plan.name
-            self.recorder.batches.append(
-                BatchRecord(first, stage, index, start, end, gathered.rows, ids, first.partition(".")[0])
-            )
+            self._trace(self.recorder, parts, rows, start, end)
+
+    def _trace(self, recorder: Recorder, parts: list[Part], rows: int, start: int, end: int) -> None:
+        """One record for each call site in the batch."""
+        for node, cohorts in _by_node(parts):
+            ids = tuple(o.id for c in cohorts for o in c.layout.owners)
+            stage, pipeline = self.stage.plan.name, node.name.partition(".")[0]
+            recorder.batches.append(BatchRecord(node.name, stage, self.slot.index, start, end, rows, ids, pipeline))
 
     def _record_parts(self, parts: list[Part], gathered: Gathered, start: int, end: int) -> None:
         lo = 0

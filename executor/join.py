@@ -78,7 +78,7 @@ class Join:
         if pending.missing:
             return None
         del self._pending[layout]
-        return Match(layout, pending.sides, None)
+        return Match(layout, pending.sides, None)  # type: ignore[arg-type]  # none is missing
 
     def _overlaps(self, layout: Layout) -> bool:
         if self._owners and not layout.members.isdisjoint(self._owners):

@@ -56,6 +56,7 @@ class Request:
         "level",
         "nbytes",
         "pipeline",
+        "rows",
         "sink",
         "timer",
         "variant",
@@ -68,6 +69,7 @@ class Request:
         variant: Variant,
         columns: tuple[Any, ...],
         nbytes: int,
+        rows: int,
         arrived_ns: int,
         deadline_ns: int | None,
         level: int,
@@ -79,6 +81,8 @@ class Request:
         self.columns = columns
         """Its inputs, one column a port; dropped once it entered the graph."""
         self.nbytes = nbytes
+        self.rows = rows
+        """Along `*` of the pipeline's inputs; 1 without."""
         self.arrived_ns = arrived_ns
         self.deadline_ns = deadline_ns
         self.level = level

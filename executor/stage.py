@@ -7,7 +7,7 @@ instance does with a group is `execute`'s business.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
 from backends.base import Instance
@@ -19,21 +19,13 @@ from .batcher import Entry, Group, Rhythm, Wait, decide
 from .clock import Clock, Timer
 from .cohort import NEVER, Cohort
 from .columns import CopySink
+from .grouping import Grouping
 from .stats import NodeStats
 from .variant import Node
 from .workers import Worker
 
 if TYPE_CHECKING:
     from .execute import Run
-
-CUT_GAIN = 0.25
-"""A cohort of mixed lengths is cut by bucket where that saves this share of the padded items."""
-
-
-def worth_cutting(buckets: Sequence[int]) -> bool:
-    """Whether elements padded to these lengths had better run in several batches than all at the longest."""
-    together = max(buckets) * len(buckets)
-    return together - sum(buckets) > CUT_GAIN * together
 
 
 class Slot:
@@ -59,6 +51,7 @@ class StageRuntime:
         self.plan = plan
         self.clock = clock
         self.assembler = Assembler(plan)
+        self.grouping = Grouping(plan)
         self.check = OutputCheck(plan)
         self.max_rows = plan.batching.max_rows
         self.repeatable = plan.contract.effects != "once"
@@ -69,8 +62,8 @@ class StageRuntime:
         self.load_seconds = 0.0
         self._timed = any(level.timeout_ns for level in plan.queue.levels)
         self._timer: Timer | None = None
-        self._learns = plan.batching.delay_ns != 0
-        self._uniform = self.assembler.uniform and len(self.levels) == 1
+        self.learns = plan.batching.delay_ns != 0
+        self._uniform = self.grouping.uniform and len(self.levels) == 1
         self._affine = plan.extra.get("thread") == "own"
         self._shares = not plan.has_rows and plan.instances > 1
 
@@ -120,12 +113,7 @@ class StageRuntime:
 
     def _groups(self, cohort: Cohort, node: Node, copies: CopySink) -> list[tuple[Cohort, Hashable]]:
         """The cohort with its group key, taken apart where its elements must not, or had better not, share a batch."""
-        keys: list[Hashable] | None = self.assembler.keys(cohort.columns, node.binding, len(cohort))
-        buckets = self.assembler.buckets(cohort.columns, node.binding, len(cohort))
-        if buckets is not None:
-            if not worth_cutting(buckets):
-                buckets = [max(buckets)] * len(cohort)
-            keys = list(zip(keys, buckets)) if keys is not None else list(buckets)
+        keys = self.grouping.keys(cohort.columns, node.binding, len(cohort))
         if len(self.levels) > 1 and node.priority is None:
             wanted = [owner.level for owner in cohort.layout.owners]
             keys = list(zip(keys, wanted)) if keys is not None else list(wanted)
@@ -163,7 +151,7 @@ class StageRuntime:
 
     def put(self, entry: Entry) -> None:
         """Let it wait. (locked)"""
-        if self._learns:
+        if self.learns:
             self.rhythm.arrived(entry.arrived_ns)
         self.levels[entry.level - 1].append(entry)
 
@@ -238,7 +226,7 @@ class StageRuntime:
 
     def can_run_on(self, rows: int) -> Slot | None:
         """A slot for a worker that goes on with its own result without the inbox. (locked)"""
-        if not self.free or self._learns or self._affine or any(self.levels):
+        if not self.free or self.learns or self._affine or any(self.levels):
             return None
         if self.max_rows and rows > self.max_rows:
             return None

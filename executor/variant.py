@@ -16,7 +16,7 @@ from pipeline_dsl.ir import Binding, Constant
 from pipeline_dsl.plan import INGRESS, OutputPlan, PipelinePlan, Slot, Source, Step
 
 from .cohort import Cohort, Layout
-from .columns import Column, Items
+from .columns import Column, Items, Same
 from .compute import compiled
 from .join import Columns, Join
 
@@ -113,7 +113,7 @@ def _argument(argument: Argument, layout: Layout, sides: Sequence[Columns]) -> C
     if argument is None:
         return None
     if isinstance(argument, Constant):
-        return Items([argument.value] * len(layout))
+        return Same(argument.value, len(layout))
     side, column = argument
     return sides[side][column]
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline_dsl import ir
 from pipeline_dsl.ir import Apply, Contract, RaggedRule, Ref
-from tests.pipeline_dsl.graphs import Build, number, schedule, signature
+from tests.pipeline_dsl.graphs import Build, number, signature
 
 from .functions import POISON, ROW_POISON
 
@@ -42,9 +42,7 @@ CALLS: dict[str, Kind] = {
     "shift": Kind({"v": "f32[*, 4]"}, {"w": "f32[*, 4]"}, ("vector",), "vector", "lift"),
     "weigh": Kind({"v": "f32[*, 4]", "s": "f32[*]"}, {"w": "f32[*, 4]"}, ("vector", "single"), "vector", "lift"),
     "spell": Kind({"x": "f32[*, 4]"}, {"r": "f32[*, ~L]"}, ("rows",), "ragged", "rows"),
-    "count": Kind(
-        {"r": "f32[*, ~L]", "mask": "bool[*, ~L]"}, {"y": "f32[*, 4]"}, ("ragged",), "rows", "rows", (PAD,)
-    ),
+    "count": Kind({"r": "f32[*, ~L]", "mask": "bool[*, ~L]"}, {"y": "f32[*, 4]"}, ("ragged",), "rows", "rows", (PAD,)),
 }
 
 
@@ -62,7 +60,12 @@ class RandomProgram:
 def random_program(rng: random.Random) -> RandomProgram:
     """A DAG of 1 to 10 calls and compute steps over every kind, with random settings for each stage."""
     build = Build()
-    values: dict[str, list[Ref]] = {"rows": [build.input("x"), build.input("z")], "vector": [], "single": [], "ragged": []}
+    values: dict[str, list[Ref]] = {
+        "rows": [build.input("x"), build.input("z")],
+        "vector": [],
+        "single": [],
+        "ragged": [],
+    }
     functions: dict[str, str] = {}
     for i in range(rng.randint(1, 10)):
         if values["single"] and rng.random() < 0.2:

@@ -52,7 +52,7 @@ def shape_of(found: Any) -> tuple[Any, ...]:
     if isinstance(found, Ragged):
         rows = [found.shape_of(i) for i in range(len(found))]
         inner = tuple(tuple(r[a] for r in rows) for a in range(len(rows[0])))
-        return (len(rows), *(n if len(set(n)) > 1 else n for n in inner))
+        return (len(rows), *inner)
     return np.shape(found)
 
 
@@ -117,7 +117,9 @@ def program(case: Case) -> ir.Program:
     arguments = [None if a is None else type_of_text(a) for a in case.arguments]
     ports = [ir.Port(p.name, t) for p, t in zip(signature.inputs, arguments, strict=True) if t is not None]
     results = tuple((p.name, type_of_text(t)) for p, t in zip(signature.outputs, case.results, strict=True))
-    args = tuple((p.name, t and ir.Ref(f"p.{p.name}", p.name)) for p, t in zip(signature.inputs, arguments, strict=True))
+    args = tuple(
+        (p.name, t and ir.Ref(f"p.{p.name}", p.name)) for p, t in zip(signature.inputs, arguments, strict=True)
+    )
     nodes: list[ir.AnyNode] = [ir.Input(id=f"p.{p.name}", port=p) for p in ports]
     nodes.append(ir.Call(id="p.s", stage="s", binding=case.binding, args=args, results=results))  # type: ignore[arg-type]  # the table's words
     outputs = [ir.Port(name, t) for name, t in results]

@@ -1,0 +1,82 @@
+"""Ragged rows to the form a stage's rule asks for, and padded outputs back to their real lengths.
+
+Padding lengths are those of the rule's buckets, or the longest row. What a value already holds is not made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from backends.values import Array, Ragged, Value
+from pipeline_dsl.plan import PortPlan
+from pipeline_dsl.types import Ragged as RaggedDim
+
+from .columns import CopySink, size_of
+
+
+def ragged_axis(port: PortPlan) -> tuple[str, int]:
+    """Name of the (first) ragged dim, and its axis in one row."""
+    for axis, dim in enumerate(port.type.dims):
+        if isinstance(dim, RaggedDim):
+            return str(dim.size), axis - 1
+    raise ValueError(f"port {port.name} is not ragged")
+
+
+def bucket_of(length: int, buckets: Sequence[int]) -> int:
+    """The smallest bucket that holds `length`; itself where none does."""
+    return next((b for b in buckets if b >= length), length)
+
+
+def padded_length(port: PortPlan, lengths: Array, held: Ragged | None, least: int) -> int:
+    """The length a dim is padded to: one that is held already if it fits the rule, else the bucket of the longest."""
+    longest = int(lengths.max()) if len(lengths) else 0
+    if held is not None and held.is_padded:
+        length = int(held.padded().shape[1])
+        if length >= longest and (not port.buckets or length in port.buckets):
+            return max(length, least)
+    return max(bucket_of(longest, port.buckets), least)
+
+
+def laid_out(port: PortPlan, value: Ragged, axis: int, length: int | None, copies: CopySink) -> Value:
+    """A ragged value as the port takes it: padded, packed, or as it is."""
+    if port.form == "padded":
+        if axis == 0:
+            held = value.is_padded
+            array = value.padded(port.pad_value, length)
+            if not (held and array is value.padded()):
+                copies.copied(size_of(array), "pad")
+            return array
+        return _pad_axis(value, axis, port.pad_value, length or 0, copies)
+    if port.form == "packed":
+        if not value.is_packed:
+            copies.copied(value.nbytes, "pack")
+        return value.packed()[0]
+    return value
+
+
+def _pad_axis(value: Ragged, axis: int, fill: Any, length: int, copies: CopySink) -> Array:
+    """Padding along an inner axis."""
+    rows = list(value)
+    shape = list(rows[0].shape) if rows else [0] * (axis + 1)
+    shape[axis] = length
+    out = np.full((len(rows), *shape), fill, dtype=value.dtype)
+    for i, row in enumerate(rows):
+        out[i][tuple(map(slice, row.shape))] = row
+    copies.copied(size_of(out), "pad")
+    return out
+
+
+def unpadded(port: PortPlan, value: Array, lengths: dict[str, Array]) -> Ragged:
+    """A padded output with its real lengths, taken from the inputs' sizes of the same name."""
+    value.flags.writeable = False
+    axis = next(a for a, d in enumerate(port.type.dims) if isinstance(d, RaggedDim))
+    dim = port.type.dims[axis]
+    assert isinstance(dim, RaggedDim)
+    real = np.asarray(dim.size.evaluate(lengths), np.int64)  # type: ignore[arg-type]  # arrays take the same operators
+    if axis == 1:
+        return Ragged(padded=value, lengths=real)
+    index: list[Any] = [slice(None)] * (axis - 1)
+    return Ragged([row[(*index, slice(n))] for row, n in zip(value, real.tolist())])

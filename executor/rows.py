@@ -1,0 +1,113 @@
+"""Columns to the rows that a stage with `*` takes, as its call site binds them.
+
+`rows`: each element brings any number of rows. `lift`: each element is one row. A view wherever the column already
+lies that way; otherwise one array is made, which the caller counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from backends.values import Array, Ragged, Value
+from pipeline_dsl.ir import Binding
+from pipeline_dsl.plan import PortPlan
+
+from .columns import Column, Items, Jagged, Offsets, Same, Stack, joined_offsets, offsets_of, uniform_offsets
+
+
+def count_rows(column: Items | Stack | Jagged) -> int:
+    """Rows of a column whose elements each bring any number of them."""
+    if isinstance(column, Items):
+        items = column.items
+        return len(items[0]) if len(items) == 1 else sum(map(len, items))
+    if column.offsets is not None:
+        return column.offsets[-1] - column.offsets[0]
+    if isinstance(column, Jagged):
+        return int(column.ragged.lengths().sum())
+    return int(column.array.shape[0] * column.array.shape[1])
+
+
+def dense_rows(column: Items | Stack | Jagged, binding: Binding, port: PortPlan) -> Stack:
+    """The rows of a column in one array; offsets None where each element is one row."""
+    if binding == "rows":
+        return _rows_of_elements(column)
+    if isinstance(column, Stack):
+        return column if column.offsets is None else Stack(np.stack(_elements(column)), None)
+    if isinstance(column, Items):
+        return Stack(_stacked(column.items, port), None)
+    rows = _elements(column)
+    return Stack(np.stack(rows), None)
+
+
+def _rows_of_elements(column: Items | Stack | Jagged) -> Stack:
+    if isinstance(column, Stack):
+        if column.offsets is not None:
+            return column
+        n, k = column.array.shape[:2]
+        flat = column.array.reshape(n * k, *column.array.shape[2:])
+        return Stack(flat, range(0, n * k + 1, k) if k else [0] * (n + 1))
+    if isinstance(column, Jagged):
+        values, offsets = column.ragged.packed()
+        return Stack(values, offsets.tolist())
+    items = column.items
+    if len(items) == 1:
+        return Stack(items[0], (0, len(items[0])))
+    return Stack(np.concatenate(items), offsets_of([len(a) for a in items]))
+
+
+def _stacked(items: list[Value], port: PortPlan) -> Array:
+    """Single values as rows of one array."""
+    if port.type.rank == 1 and not isinstance(items[0], np.ndarray):
+        made: Array = np.empty(len(items), port.type.dtype.numpy)
+        made[:] = items
+        return made
+    if len(items) == 1:
+        only: Array = items[0][None]
+        return only
+    return np.stack(items)
+
+
+def _elements(column: Column) -> list[Value]:
+    return [column.element(i) for i in range(len(column))]
+
+
+def ragged_rows(column: Column, binding: Binding) -> tuple[Ragged, Offsets | None]:
+    """The rows of a column as `Ragged`; offsets None where each element is one row."""
+    if isinstance(column, Same):
+        raise TypeError("a constant single value is not ragged")  # the checker lets it go to `T[*]` only
+    if isinstance(column, Jagged):
+        return column.ragged, column.offsets
+    if isinstance(column, Stack):
+        return _ragged_stack(column, binding)
+    if binding == "lift":
+        return Ragged(column.items), None
+    parts = [as_ragged(item) for item in column.items]
+    if len(parts) == 1:
+        return parts[0], (0, len(parts[0]))
+    return Ragged([row for part in parts for row in part]), offsets_of([len(p) for p in parts])
+
+
+def _ragged_stack(column: Stack, binding: Binding) -> tuple[Ragged, Offsets | None]:
+    """Rows of equal size, as values of a ragged port."""
+    if binding == "lift":
+        if column.offsets is None:
+            return as_ragged(column.array), None
+        return Ragged(values=column.array, offsets=np.asarray(column.offsets, np.int64)), None
+    rows = _rows_of_elements(column)
+    return as_ragged(rows.array), rows.offsets
+
+
+def as_ragged(value: Value) -> Ragged:
+    """A value with rows of unequal, or equal, size as `Ragged`."""
+    if isinstance(value, Ragged):
+        return value
+    if isinstance(value, np.ndarray) and value.ndim >= 2:
+        return Ragged(padded=value, lengths=np.full(len(value), value.shape[1], np.int64))
+    return Ragged(list(value))
+
+
+def stacked_offsets(stacks: Sequence[Stack]) -> Offsets:
+    """Row offsets of the elements of stacks put one after the other."""
+    return joined_offsets([s.offsets if s.offsets is not None else uniform_offsets(len(s.array)) for s in stacks])
