@@ -8,6 +8,7 @@ left can be parsed chunk by chunk, so that one broken declaration hides no other
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from . import literals, tables
 from .diagnostics import Sink
@@ -22,6 +23,9 @@ DECLARATIONS = frozenset(
     ("import", "from", "const", "param", "type", "stage", "private", "pipeline", "profile", "pipe")
 )
 """Words a declaration starts with."""
+
+MAX_NAME = 255
+"""Characters of a name."""
 
 _MANY_MISTAKES = 100
 
@@ -133,6 +137,8 @@ class _Layout:
         kind, text, start, end = lexeme
         span = Span(self.source, start, end)
         if kind == "NAME":
+            if len(text) > MAX_NAME:
+                self._stop(span, "this name is too long", f"{MAX_NAME} characters", "choose a shorter one")
             self._leaf(Leaf("NAME", text, span, None, tables.words().get(text, "")))
         elif kind == "OP":
             self._leaf(Leaf(tables.operators()[text], text, span))
@@ -162,7 +168,7 @@ class _Layout:
             self.nesting.separate()
         self.nesting.count(leaf, self.previous)
         if self.nesting.operators > MAX_OPERATORS:
-            self._stop(leaf, "this expression has too many operators in a row", MAX_OPERATORS)
+            self._stop(leaf.span, "this expression has too many operators in a row", str(MAX_OPERATORS))
         if leaf.type in OPENERS:
             self._open(leaf)
         elif leaf.type in CLOSERS and not self._shut(leaf):
@@ -201,9 +207,8 @@ class _Layout:
         if self.chunks[-1].leaves:
             self.chunks.append(Chunk())
 
-    def _stop(self, leaf: Leaf, what: str, limit: int) -> None:
-        advice = "give parts of it names of their own"
-        self.sink.add(mistakes.Limit(leaf.span, what, str(limit), advice).diagnostic())
+    def _stop(self, span: Span, what: str, limit: str, advice: str = "give parts of it names of their own") -> NoReturn:
+        self.sink.add(mistakes.Limit(span, what, limit, advice).diagnostic())
         raise _Stop
 
     def _stop_if_hopeless(self) -> None:
@@ -215,7 +220,7 @@ class _Layout:
 
     def _open(self, leaf: Leaf) -> None:
         if len(self.nesting.stack) >= MAX_DEPTH:
-            self._stop(leaf, "brackets are nested too deeply", MAX_DEPTH)
+            self._stop(leaf.span, "brackets are nested too deeply", str(MAX_DEPTH))
         self.nesting.open(leaf)
 
     def _shut(self, leaf: Leaf) -> bool:

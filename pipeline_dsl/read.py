@@ -22,12 +22,18 @@ def read(path: str | Path, shown: str = "") -> Source:
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise _unreadable(source, (error.strerror or str(error)).lower()) from error
+        raise _unreadable(source, (error.strerror or str(error)).lower(), _advice(error)) from error
     if len(data) > MAX_BYTES:
         raise _unreadable(source, "it is larger than 1 MiB", "split it and import the parts")
     if b"\0" in data:
         raise _unreadable(source, "it is no text, it holds NUL bytes", "is this a model file?")
     return Source(source.path, _decoded(source, data))
+
+
+def _advice(error: OSError) -> str:
+    if isinstance(error, IsADirectoryError):
+        return "name a .pipe file in it"
+    return "check the path" if isinstance(error, FileNotFoundError) else ""
 
 
 def _decoded(source: Source, data: bytes) -> str:

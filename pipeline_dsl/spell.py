@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
+
+MOST = 500
+"""Candidates that are looked at; a text with more names than that is not worth the wait."""
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
@@ -11,7 +15,7 @@ def nearest(name: str, candidates: Iterable[str]) -> str | None:
     Case and underscores do not count. Equal distances: the candidate given first. Where no candidate is near,
     one that shares all words of the shorter of both names will do: `ids` finds `input_ids`.
     """
-    known = list(candidates)
+    known = list(islice(candidates, MOST))
     return _by_letters(name, known) or _by_words(name, known)
 
 
@@ -25,6 +29,8 @@ def _by_letters(name: str, candidates: list[str]) -> str | None:
         distance = _distance(wanted, _fold(candidate), limit)
         if distance <= limit and distance < max(len(wanted), 1):
             best, limit = candidate, distance - 1
+        if limit < 0:
+            break
     return best
 
 
@@ -51,6 +57,8 @@ def _distance(a: str, b: str, limit: int) -> int:
     """Edits between two words (insert, delete, replace, swap of neighbours); more than `limit` if above it."""
     if abs(len(a) - len(b)) > limit:
         return limit + 1
+    if limit == 0:
+        return int(a != b)
     before: list[int] = []
     row = list(range(len(b) + 1))
     for i, x in enumerate(a, 1):

@@ -6,14 +6,12 @@ dies. Everything runs on its main thread.
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
 import gc
 import importlib
 import logging
 import mmap
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -24,6 +22,7 @@ from backends.values import Ragged, Value
 
 from .channel import Channel, Closed
 from .faults import to_fault
+from .lifeline import die_with_parent, leave_signals_to_parent
 from .messages import (
     Done,
     Encoded,
@@ -41,13 +40,11 @@ from .plan_codec import decode_plan
 from .segments import Arena, Attached
 from .transfer import ValueReader, ValueWriter
 
-_PR_SET_PDEATHSIG = 1
-
 
 def main() -> None:
     """Serve the socket whose descriptor is the first argument."""
-    _die_with_parent()
-    _leave_signals_to_parent()
+    die_with_parent()
+    leave_signals_to_parent()
     faulthandler.enable()
     os.set_inheritable(fd := int(sys.argv[1]), False)
     channel = Channel(socket.socket(fileno=fd))
@@ -55,26 +52,6 @@ def main() -> None:
         _serve(channel)
     except Closed:
         return  # the parent is gone, and nobody is left to tell
-
-
-def _die_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _leave_signals_to_parent() -> None:
-    """A service manager may send SIGTERM to all processes at once; this one goes on until the parent has drained.
-
-    Not SIG_IGN, which programs that the stage starts would inherit; what it forks dies as usual."""
-    own = os.getpid()
-
-    def handle(number: int, _frame: object) -> None:
-        if os.getpid() != own:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-
-    signal.signal(signal.SIGTERM, handle)
-    signal.signal(signal.SIGINT, handle)
 
 
 def _serve(channel: Channel) -> None:

@@ -19,9 +19,10 @@ from .arrays import ARRAYS
 from .base import UNKNOWN, Operation, OperationError, Problem, Typed, scalar
 from .convert import adapt, fit, limits, to_dtype
 from .scalars import SCALARS, meet
+from .subscripts import SUBSCRIPTS
 from .text import TEXT, placeholders, shown
 
-OPERATIONS: Mapping[str, Operation] = MappingProxyType({o.name: o for o in (*SCALARS, *TEXT, *ARRAYS)})
+OPERATIONS: Mapping[str, Operation] = MappingProxyType({o.name: o for o in (*SCALARS, *TEXT, *SUBSCRIPTS, *ARRAYS)})
 
 FUNCTIONS: tuple[str, ...] = tuple(o.name for o in OPERATIONS.values() if not o.symbol)
 """Names that a call may use."""

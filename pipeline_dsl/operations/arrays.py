@@ -1,4 +1,4 @@
-"""Small host values with dims, and what makes or measures them: lists, indexing, `len stack concat cast` and
+"""Small host values with dims, and what makes or measures them: lists, objects, `len stack concat cast` and
 friends.
 
 At compile time such a value is a list (of lists), at run time a numpy array. numpy is loaded by the functions
@@ -11,88 +11,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline_dsl.dtypes import DTYPES
-from pipeline_dsl.sizes import Size, Symbol
+from pipeline_dsl.sizes import Size
 from pipeline_dsl.types import Dim, Ragged, Rest, Rows, Sized, TensorType, Unknown
 
 from .base import BOOL, I64, JSON, Operation, OperationError, Problem, Typed
 from .convert import common, item
-
-# ---- subscripts
-
-
-def _index_typing(operands: Sequence[Typed]) -> TensorType | Problem:
-    value, *subscripts = operands
-    wrong = _required(value)
-    if wrong is not None:
-        return wrong
-    if value.type == JSON:
-        return JSON
-    kind = value.type
-    for at, subscript in enumerate(subscripts, 1):
-        inner = _one_dim_less(kind, subscript, at)
-        if isinstance(inner, Problem):
-            return inner
-        kind = inner
-    return kind
-
-
-def _one_dim_less(kind: TensorType, subscript: Typed, at: int) -> TensorType | Problem:
-    if not kind.dims or isinstance(kind.dims[0], Rows | Rest):
-        why = "rows are chosen with `map`" if kind.has_rows else "it has no first dim"
-        return Problem(f"{kind} can not be indexed: {why}", 0, "tensor")
-    if subscript.type.dims or subscript.type.dtype.kind not in ("int", "uint"):
-        return Problem(f"an index is a whole number, found {subscript.type}", at)
-    first = kind.dims[0]
-    size = first.size.value if isinstance(first, Sized) else None
-    if size is not None and subscript.known and not -size <= subscript.value < size:
-        return Problem(f"index {subscript.value} is outside the {size} items", at, "value")
-    return kind.with_dims(tuple(_of_one_element(d) for d in kind.dims[1:]))
-
-
-def _of_one_element(dim: Dim) -> Dim:
-    """A ragged size of one element is a plain size, and no longer that of the others."""
-    if not isinstance(dim, Ragged):
-        return dim
-    renamed = {s: Size.of(Symbol(s.name, f"one item of {s.origin or 'the value'}")) for s in dim.size.symbols}
-    return Sized(dim.size.substitute(renamed))
-
-
-def _index(value: Any, *subscripts: Any) -> Any:
-    for subscript in subscripts:
-        try:
-            value = value[subscript]
-        except (IndexError, KeyError, TypeError):
-            raise OperationError(f"there is no item {subscript!r}") from None
-    return _plain(value)
-
-
-def _plain(value: Any) -> Any:
-    """numpy's scalars as Python's; anything else as it is."""
-    return value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
-
-
-def _slice_typing(operands: Sequence[Typed]) -> TensorType | Problem:
-    value, start, stop = operands
-    wrong = _required(value)
-    if wrong is not None:
-        return wrong
-    if not value.type.dims or isinstance(value.type.dims[0], Rows | Rest):
-        return Problem(f"{value.type} can not be sliced", 0, "tensor")
-    for at, end in ((1, start), (2, stop)):
-        if end.value is not None and (end.type.dims or end.type.dtype.kind not in ("int", "uint")):
-            return Problem(f"an end of a slice is a whole number, found {end.type}", at)
-    return value.type.with_dims((_sliced(value.type.dims[0], start, stop), *value.type.dims[1:]))
-
-
-def _sliced(dim: Dim, start: Typed, stop: Typed) -> Dim:
-    if isinstance(dim, Sized) and dim.size.value is not None and start.known and stop.known:
-        return Sized(Size.of(len(range(dim.size.value)[start.value : stop.value])))
-    return Unknown()
-
-
-def _slice(value: Any, start: int | None, stop: int | None) -> Any:
-    return value[start:stop]
-
+from .subscripts import required
 
 # ---- making
 
@@ -112,7 +36,7 @@ def _list_typing(operands: Sequence[Typed]) -> TensorType | Problem:
 def _unlike(operands: Sequence[Typed]) -> Problem | None:
     """The problem of the first item that does not fit those before it."""
     for at, operand in enumerate(operands):
-        wrong = _required(operand, at)
+        wrong = required(operand, at)
         if wrong is not None:
             return wrong
         first = operands[0].type
@@ -146,7 +70,7 @@ def _object(*values: Any) -> dict[str, Any]:
 def _stack_typing(operands: Sequence[Typed]) -> TensorType | Problem:
     first = operands[0].type
     for at, operand in enumerate(operands):
-        wrong = _required(operand, at)
+        wrong = required(operand, at)
         if wrong is not None:
             return wrong
         if operand.type.dims != first.dims or operand.type.dtype is not first.dtype:
@@ -168,7 +92,7 @@ def _concat_typing(operands: Sequence[Typed]) -> TensorType | Problem:
     first = operands[0].type
     total: Size | None = Size.of(0)
     for at, operand in enumerate(operands):
-        wrong = _required(operand, at)
+        wrong = required(operand, at)
         if wrong is not None:
             return wrong
         dims = operand.type.dims
@@ -229,7 +153,7 @@ def _cast_typing(operands: Sequence[Typed]) -> TensorType | Problem:
     dtype = DTYPES.get(str(word.value))
     if dtype is None or dtype.kind == "setting":
         return Problem("`cast` takes a dtype second", 1, help="`cast(x, f32)`")
-    wrong = _required(value)
+    wrong = required(value)
     if wrong is not None:
         return wrong
     source = value.type.dtype
@@ -277,7 +201,7 @@ def _checked(value: Any, name: str) -> Any:
 
 def _reshape_typing(operands: Sequence[Typed]) -> TensorType | Problem:
     value, *sizes = operands
-    wrong = _required(value)
+    wrong = required(value)
     if wrong is not None:
         return wrong
     if any(isinstance(d, Rows | Ragged) for d in value.type.dims):
@@ -310,7 +234,7 @@ def _reshape(value: Any, *sizes: int) -> Any:
 
 def _len_typing(operands: Sequence[Typed]) -> TensorType | Problem:
     value = operands[0]
-    wrong = _required(value)
+    wrong = required(value)
     if wrong is not None:
         return wrong
     if not value.type.dims and value.type.dtype.kind != "text":
@@ -324,17 +248,7 @@ def _present_typing(operands: Sequence[Typed]) -> TensorType | Problem:
     return BOOL
 
 
-def _required(operand: Typed, at: int = 0) -> Problem | None:
-    if operand.type.stream:
-        return Problem(f"this is a stream ({operand.type})", at, "tensor", "`collect(..)`")
-    if operand.type.optional or operand.value is None:
-        return Problem(f"this may be absent ({operand.type})", at, "optional", "`.. ?? default`")
-    return None
-
-
 ARRAYS = (
-    Operation("index", 2, None, _index_typing, _index, "x[i]: one item", symbol=True),
-    Operation("slice", 3, 3, _slice_typing, _slice, "x[a:b]: items a to b of the first dim", symbol=True),
     Operation(
         "list",
         0,

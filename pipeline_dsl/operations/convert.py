@@ -70,7 +70,7 @@ def _whole(a: DType, b: DType) -> DType | None:
 # ---- one value
 
 
-def to_dtype(value: Any, type: TensorType) -> Any:  # noqa: A002 -- the type of the value is what this is about
+def to_dtype(value: Any, type: TensorType) -> Any:
     """A computed value as a value of `type`: a Python scalar, or an array where the type has dims.
 
     OperationError if a whole number does not fit the dtype; a float that is too large becomes infinite."""
