@@ -13,44 +13,35 @@ import asyncio
 import threading
 from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import count
 from typing import Any
 
-import numpy as np
-
-from backends.inputs import RequestCheck
-from backends.shapes import ROWS
-from backends.values import InvalidInput, Value
-from pipeline_dsl.plan import InputPlan, PipelinePlan, Plan
-from pipeline_dsl.spell import did_you_mean
+from pipeline_dsl.plan import Plan
 
 from .admission import Door
 from .batcher import Entry
 from .clock import Clock, SystemClock
 from .cohort import NEVER, Cohort, Deaths, Layout
-from .columns import Column, Copies, Items, Stack, size_of
+from .columns import Copies
+from .egress import responses
 from .errors import (
     Cancelled,
     DeadlineExceeded,
     InvalidArgument,
-    NotFound,
     Overloaded,
     RequestError,
     StageFailed,
     Unavailable,
 )
 from .execute import RetryBudget, Run
+from .ingress import Ingress
 from .join import Columns
 from .loading import load, unload
-from .request import Job, LoopFuture, Outcome, Request, Response, Sink, deliver
+from .request import Job, Outcome, Request, Response, deliver
 from .stage import Slot, StageRuntime
 from .stats import PipelineStats, Snapshot, StageSnapshot, busy_seconds, sum_nodes
 from .trace import Recorder, RequestRecord
-from .variant import Edge, Node, Variant, build
+from .variant import Edge, Node
 from .workers import Task, Worker
-
-COPY_BELOW = 4
-"""A result smaller than one part in this of the memory it lies in is copied, so that the rest can go."""
 
 MAX_THREADS = 32
 """Worker threads at most, however many instances there are."""
@@ -68,13 +59,12 @@ class Engine:
         self.lock = threading.Lock()
         self.stages = [StageRuntime(s, self.clock) for s in plan.stages]
         self.doors = {name: Door(name, p.admission) for name, p in plan.pipelines.items()}
-        self._checks = {name: RequestCheck(p.inputs, p.bounds) for name, p in plan.pipelines.items()}
         self._stats = {name: PipelineStats(name) for name in plan.pipelines}
-        self._variants: dict[tuple[str, tuple[str, ...] | None], Variant] = {}
+        self.ingress = Ingress(plan, self.stages)
+        self._coming: dict[asyncio.AbstractEventLoop, list[Request]] = {}
         self._budget = RetryBudget()
-        self._ids = count(1)
         self._copies: dict[str, Copies] = {}
-        self._pool: Worker | None = None
+        self._workers = Worker("pipectl-worker", 0)
         self._state = "new"
         self._idle = threading.Condition(self.lock)
 
@@ -87,7 +77,7 @@ class Engine:
             for slot in stage.slots:
                 slot.run = Run(stage, slot, self.clock.now, self._budget, self.recorder)
         slots = sum(len(s.slots) for s in self.stages)
-        self._pool = Worker("pipectl-worker", max(self.plan.hardware.cores, min(slots, MAX_THREADS)))
+        self._workers.grow(max(self.plan.hardware.cores, min(slots, MAX_THREADS)))
         for pipeline in self.plan.pipelines.values():
             for step in pipeline.steps:
                 if step.stage >= 0:
@@ -118,8 +108,7 @@ class Engine:
             [(r, Unavailable("stopped before it was answered", pipeline=r.pipeline, request_id=r.id)) for r in left]
         )
         self.clock.close()
-        if self._pool is not None:
-            self._pool.stop(timeout)
+        self._workers.stop(timeout)
         unload(self.stages, timeout)
 
     @property
@@ -141,7 +130,11 @@ class Engine:
     ) -> Job:
         """Start a request. Wrong inputs, a full line or a stopped engine raise here, as RequestErrors."""
         job = Job(self)
-        job.request = self._submit(pipeline, inputs, job, outputs, timeout, priority, id)
+        job.request = request = self.ingress.request(
+            pipeline, inputs, job, self.clock.now(), outputs=outputs, timeout=timeout, priority=priority, id=id
+        )
+        for _, error in self._admit([request]):
+            raise error
         return job
 
     async def asubmit(
@@ -155,13 +148,26 @@ class Engine:
         id: str | None = None,
     ) -> Response:
         """The same for asyncio; cancelling the task cancels the request."""
-        sink = LoopFuture(asyncio.get_running_loop())
-        request = self._submit(pipeline, inputs, sink, outputs, timeout, priority, id)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Response] = loop.create_future()
+        request = self.ingress.request(
+            pipeline, inputs, future, self.clock.now(), outputs=outputs, timeout=timeout, priority=priority, id=id
+        )
+        coming = self._coming.get(loop)
+        if coming is None:
+            self._coming[loop] = [request]
+            loop.call_soon(self._tick, loop)
+        else:
+            coming.append(request)
         try:
-            return await sink.future
+            return await future
         except asyncio.CancelledError:
             self.cancel(request)
             raise
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        """All that one turn of an event loop has submitted comes in together."""
+        self.end(self._admit(self._coming.pop(loop)))
 
     def cancel(self, request: Request) -> bool:
         """End a request with Cancelled; False if it had ended."""
@@ -169,82 +175,43 @@ class Engine:
             return False
         return self.end([(request, Cancelled("cancelled", pipeline=request.pipeline, request_id=request.id))]) == 1
 
-    def _submit(
-        self,
-        pipeline: str,
-        inputs: Mapping[str, Any],
-        sink: Sink,
-        outputs: Sequence[str] | None,
-        timeout: float | None,
-        priority: int | None,
-        id: str | None,
-    ) -> Request:
-        request_id = id or f"r{next(self._ids)}"
-        plan = self.plan.pipelines.get(pipeline)
-        if plan is None:
-            hint = did_you_mean(pipeline, self.plan.pipelines) or f"pipelines: {', '.join(self.plan.pipelines)}"
-            raise NotFound(f"there is no pipeline `{pipeline}`; {hint}", request_id=request_id)
-        variant = self._variant(plan, outputs)
-        try:
-            values, sizes = self._checks[pipeline](inputs)
-        except InvalidInput as error:
-            with self.lock:
-                self._stats[pipeline].failed(InvalidArgument.reason)
-            raise InvalidArgument(str(error), pipeline=pipeline, request_id=request_id) from None
-        now = self.clock.now()
-        deadline = self._deadline(plan, timeout, now)
-        columns = tuple(
-            None if v is None else Items([v if p.name in inputs else _default(p, sizes)])
-            for v, p in zip(values, plan.inputs)
-        )
-        nbytes = sum(size_of(v) for v in values if v is not None)
-        rows = sizes.get(ROWS, 1)
-        request = Request(request_id, pipeline, variant, columns, nbytes, rows, now, deadline, priority or 0, sink)
-        self._admit(request)
-        return request
-
-    def _deadline(self, plan: PipelinePlan, timeout: float | None, now: int) -> int | None:
-        limits = [plan.timeout_ns] if plan.timeout_ns else []
-        if timeout is not None:
-            limits.append(max(int(timeout * 1e9), 0))
-        return now + min(limits) if limits else None
-
-    def _variant(self, plan: PipelinePlan, outputs: Sequence[str] | None) -> Variant:
-        key = (plan.name, None if outputs is None else tuple(outputs))
-        found = self._variants.get(key)
-        if found is None:
-            try:
-                found = build(plan, outputs, self.stages)
-            except KeyError as error:
-                names = [o.name for o in plan.outputs]
-                hint = did_you_mean(str(error.args[0]), names) or f"outputs: {', '.join(names)}"
-                raise NotFound(f"there is no output `{error.args[0]}`; {hint}", pipeline=plan.name) from None
-            self._variants[key] = found
-        return found
-
-    def _admit(self, request: Request) -> None:
+    def _admit(self, requests: list[Request]) -> list[tuple[Request, RequestError]]:
+        """Take requests in, or into the line before the door; those that are refused, with why."""
+        refused: list[tuple[Request, RequestError]] = []
+        entered: list[Request] = []
         with self.lock:
-            if self._state != "ready":
-                raise Unavailable(f"the engine is {self._state}", pipeline=request.pipeline, request_id=request.id)
-            try:
-                entered = self.doors[request.pipeline].admit(request)
-            except Overloaded as error:
-                self._stats[request.pipeline].failed(error.reason)
-                raise
+            for request in requests:
+                if request.done:
+                    continue
+                if self._state != "ready":
+                    text = f"the engine is {self._state}"
+                    error: RequestError = Unavailable(text, pipeline=request.pipeline, request_id=request.id)
+                    refused.append((request, error))
+                    continue
+                try:
+                    if self.doors[request.pipeline].admit(request):
+                        entered.append(request)
+                except Overloaded as full:
+                    self._stats[request.pipeline].failed(full.reason)
+                    refused.append((request, full))
+        for request in requests:
+            self._set_timer(request)
+        self._enter(entered)
+        return refused
+
+    def _set_timer(self, request: Request) -> None:
         if request.deadline_ns is not None:
             request.timer = self.clock.call_at(request.deadline_ns, partial(self._expire, request))
-        elif not entered and (limit := self.doors[request.pipeline].policy.queue_timeout_ns):
+        elif limit := self.doors[request.pipeline].policy.queue_timeout_ns:
             request.timer = self.clock.call_at(request.arrived_ns + limit, partial(self._give_up, request))
-        if entered:
-            self._enter(request)
 
-    def _enter(self, request: Request) -> None:
-        """Let an admitted request into the graph."""
-        columns, request.columns = request.columns, ()
-        layout = Layout((request,))
+    def _enter(self, requests: list[Request]) -> None:
+        """Let admitted requests into the graph."""
         ready: Ready = []
-        self._propagate(request.variant.edges, layout, columns, ready)
-        self._post(ready, self.clock.now())
+        for variant, cohort in self.ingress.cohorts(requests):
+            self._propagate(variant.edges, cohort.layout, cohort.columns, ready)
+        if ready:
+            self._post(ready, self.clock.now())
 
     # ---- timers
 
@@ -378,11 +345,13 @@ class Engine:
             for entry in entries:
                 target = entry.node.stage
                 assert target is not None
-                free = target.can_run_on(entry.rows) if slot is not None and task is None else None
-                if free is not None:
-                    task = partial(self._execute, target, free, [entry])
-                else:
+                idle = target.idle_slot(entry.rows)
+                if idle is None:
                     refused += self._put(target, entry, now)
+                elif slot is not None and task is None and idle.thread is None:
+                    task = partial(self._execute, target, idle, [entry])
+                else:
+                    (idle.thread or self._workers).put(partial(self._execute, target, idle, [entry]))
             if stage is not None and any(stage.levels):
                 refused += self._dispatch(stage, now)
             if self._state != "ready":
@@ -418,9 +387,7 @@ class Engine:
             late += _all_fail(entry, partial(DeadlineExceeded, "it waited longer than `queue.timeout` allows"))
         while (taken := stage.take(now)) is not None:
             slot, entries = taken
-            worker = slot.thread or self._pool
-            assert worker is not None
-            worker.put(partial(self._execute, stage, slot, entries))
+            (slot.thread or self._workers).put(partial(self._execute, stage, slot, entries))
         if any(stage.levels) and (until := stage.wait_until(now)) != NEVER:
             stage.set_timer(until, partial(self._look, stage))
         return late
@@ -429,19 +396,12 @@ class Engine:
 
     def _answer(self, cohort: Cohort) -> None:
         """All wanted outputs of these requests are there."""
-        now = self.clock.now()
-        outputs = cohort.layout.owners[0].variant.outputs
         copies = Copies()
-        ended: list[tuple[Request, Outcome]] = []
-        for i, owner in enumerate(cohort.layout.owners):
-            if not owner.done:
-                values = {o.name: _result(c, i, copies) for o, c in zip(outputs, cohort.columns)}
-                ended.append((owner, Response(owner, values, now)))
-        if ended:
-            self._count_copies(ended[0][0].pipeline, copies)
+        ended = responses(cohort, self.clock.now(), copies)
+        self._count_copies(cohort.layout.owners[0].pipeline, copies)
         self.end(ended)
 
-    def end(self, ended: list[tuple[Request, Outcome]]) -> int:
+    def end(self, ended: Sequence[tuple[Request, Outcome]]) -> int:
         """End requests, each exactly once: later outcomes of one that has ended are dropped. How many did end."""
         final: list[tuple[Request, Outcome]] = []
         entering: list[Request] = []
@@ -457,9 +417,8 @@ class Engine:
             if self._state != "ready":
                 self._idle.notify_all()
         deliver(final)
-        for request in entering:
-            assert self._pool is not None
-            self._pool.put(partial(self._enter, request))
+        if entering:
+            self._workers.put(partial(self._enter, entering))
         return len(final)
 
     def _leave(self, request: Request, outcome: Outcome) -> list[Request]:
@@ -523,7 +482,7 @@ class Engine:
             found += [f"{d.name}: {d.bytes_inside} bytes" for d in self.doors.values() if d.bytes_inside]
             found += [f"{s.plan.name}: {s.waiting} entries wait" for s in self.stages if s.waiting]
             found += [f"{s.plan.name}: a slot is taken" for s in self.stages if len(s.free) != len(s.slots)]
-            for variant in self._variants.values():
+            for variant in self.ingress.variants:
                 found += [f"{variant.pipeline.name}: a join holds {len(j)}" for j in variant.joins if len(j)]
         return found
 
@@ -534,24 +493,3 @@ def _all_fail(entry: Entry, error: Any) -> list[tuple[Request, Outcome]]:
         for o in entry.cohort.layout.owners
         if not o.done
     ]
-
-
-def _default(port: InputPlan, sizes: Mapping[str, Any]) -> Value:
-    """The default of an input; for a port with `*` one for each row of the others."""
-    if not port.type.has_rows:
-        return port.default
-    rows = np.empty(sizes.get(ROWS, 1), port.type.dtype.numpy)
-    rows[:] = port.default
-    rows.flags.writeable = False
-    return rows
-
-
-def _result(column: Column | None, index: int, copies: Copies) -> Value:
-    """One element of an output, as its caller gets it: alone in its memory, or a fair share of it."""
-    if column is None:
-        return None
-    value = column.element(index)
-    if isinstance(column, Stack) and isinstance(value, np.ndarray) and value.nbytes * COPY_BELOW < column.slab.nbytes:
-        copies.copied(value.nbytes, "egress")
-        return value.copy()
-    return value

@@ -34,6 +34,13 @@ RETRY_SHARE = 0.1
 RETRY_BURST = 64.0
 """Repeated executions that may come at once."""
 
+LONGEST = 4096
+"""Characters of a stage's own message that are passed on."""
+
+
+class StageExited(Exception):
+    """A stage raised what is meant to end a program: SystemExit, KeyboardInterrupt."""
+
 
 class Produced(NamedTuple):
     """What a node made for a layout."""
@@ -165,7 +172,13 @@ class Run:
         """One call of the instance, its result checked and its ragged outputs made so."""
         stage = self.stage
         batch = self._as_batch(gathered, parts) if self.slot.wants_context else Batch(gathered.inputs, gathered.rows)
-        result = stage.check(batch, self.slot.instance.execute(batch))
+        try:
+            made = self.slot.instance.execute(batch)
+        except Exception:
+            raise
+        except BaseException as error:  # sys.exit and the like: it ends the request, not this thread
+            raise StageExited(f"{type(error).__name__}: {error}".removesuffix(": ")) from error
+        result = stage.check(batch, made)
         result.outputs = stage.assembler.outputs(result.outputs, gathered.lengths)
         return result
 
@@ -307,7 +320,7 @@ class Run:
         if isinstance(error, StageDied):
             why = "" if self.stage.repeatable else "; not run again, because the stage is `effects = once`"
             return StageUnavailable(f"{error}{why}")
-        text = f"{type(error).__name__}: {error}" if not isinstance(error, InvalidInput) else str(error)
+        text = str(error) if isinstance(error, InvalidInput) else _raised(self.stage.plan.name, error)
         shared = f" (raised for a batch of {requests} requests)" if requests > 1 else ""
         return StageFailed(text + shared)
 
@@ -379,3 +392,17 @@ def _halves(parts: Sequence[Part], at: int) -> tuple[list[Part], list[Part]]:
             right.append((node, cohort.cut(n, len(cohort)), enqueued))
         at -= len(cohort)
     return left, right
+
+
+def _raised(stage: str, error: Exception) -> str:
+    """What a stage raised, in words that name it; its own message may be huge, or raise when it is made."""
+    try:
+        message = str(error)
+    except Exception as failure:
+        message = f"(its text can not be shown: {type(failure).__name__})"
+    if len(message) > LONGEST:
+        message = f"{message[: LONGEST // 2]} ... {message[-LONGEST // 2 :]}"
+    if message.startswith(f"stage `{stage}`"):  # ours: what it returned is not what its signature says
+        return message
+    said = message if isinstance(error, StageExited) else f"{type(error).__name__}: {message}".removesuffix(": ")
+    return f"stage `{stage}` raised {said}"

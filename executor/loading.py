@@ -69,12 +69,14 @@ def _load_one(stage: StageRuntime, index: int) -> Slot:
         slot = Slot(index, instance, thread)
         try:
             thread.call(lambda: _warm(stage, instance)) if thread else _warm(stage, instance)
-        except Exception:
+        except Exception as error:
             instance.close()
-            raise
+            if isinstance(error, BackendError):
+                raise
+            raise BackendError(f"its warm-up raised {type(error).__name__}: {error}") from error
     except BackendError as error:
         _drop(thread)
-        raise LoadError(plan.name, str(error), error.hint) from error
+        raise LoadError(plan.name, str(error).removeprefix(f"stage `{plan.name}`: "), error.hint) from error
     except Exception as error:
         _drop(thread)
         raise LoadError(plan.name, f"{type(error).__name__}: {error}") from error

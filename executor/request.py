@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from backends.values import Value
 
@@ -48,7 +48,6 @@ class Request:
 
     __slots__ = (
         "arrived_ns",
-        "columns",
         "deadline_ns",
         "done",
         "id",
@@ -59,6 +58,7 @@ class Request:
         "rows",
         "sink",
         "timer",
+        "values",
         "variant",
     )
 
@@ -67,7 +67,7 @@ class Request:
         id: str,
         pipeline: str,
         variant: Variant,
-        columns: tuple[Any, ...],
+        values: tuple[Value, ...],
         nbytes: int,
         rows: int,
         arrived_ns: int,
@@ -78,8 +78,8 @@ class Request:
         self.id = id
         self.pipeline = pipeline
         self.variant = variant
-        self.columns = columns
-        """Its inputs, one column a port; dropped once it entered the graph."""
+        self.values = values
+        """Its inputs in port order; dropped once it entered the graph."""
         self.nbytes = nbytes
         self.rows = rows
         """Along `*` of the pipeline's inputs; 1 without."""
@@ -170,17 +170,8 @@ class Job(Future[Response]):
             self.set_result(outcome)
 
 
-class LoopFuture:
-    """A request in flight, for one event loop; delivered together with all others of its cohort."""
-
-    __slots__ = ("future", "loop")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.future: asyncio.Future[Response] = loop.create_future()
-
-
-Sink = Job | LoopFuture
+Sink: TypeAlias = Job | asyncio.Future[Response]
+"""Who waits: a thread, or a task of an event loop."""
 
 
 def deliver(ended: list[tuple[Request, Outcome]]) -> None:
@@ -188,10 +179,10 @@ def deliver(ended: list[tuple[Request, Outcome]]) -> None:
     loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Response], Outcome]]] = {}
     for request, outcome in ended:
         sink = request.sink
-        if isinstance(sink, LoopFuture):
-            loops.setdefault(sink.loop, []).append((sink.future, outcome))
-        else:
+        if isinstance(sink, Job):
             sink.deliver(outcome)
+        else:
+            loops.setdefault(sink.get_loop(), []).append((sink, outcome))
     for loop, pairs in loops.items():
         try:
             loop.call_soon_threadsafe(_resolve, pairs)

@@ -64,8 +64,8 @@ class StageRuntime:
         self._timer: Timer | None = None
         self.learns = plan.batching.delay_ns != 0
         self._uniform = self.grouping.uniform and len(self.levels) == 1
-        self._affine = plan.extra.get("thread") == "own"
         self._shares = not plan.has_rows and plan.instances > 1
+        """Free instances share the elements of a cohort."""
 
     def __repr__(self) -> str:
         return f"StageRuntime({self.plan.name}, {len(self.free)} of {len(self.slots)} free)"
@@ -224,9 +224,9 @@ class StageRuntime:
                     entry.late = True
         return gone
 
-    def can_run_on(self, rows: int) -> Slot | None:
-        """A slot for a worker that goes on with its own result without the inbox. (locked)"""
-        if not self.free or self.learns or self._affine or any(self.levels):
+    def idle_slot(self, rows: int) -> Slot | None:
+        """An instance that may take a cohort of `rows` past the inbox: one rests and nothing waits. (locked)"""
+        if not self.free or self.learns or any(self.levels):
             return None
         if self.max_rows and rows > self.max_rows:
             return None

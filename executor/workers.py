@@ -19,12 +19,19 @@ class Worker:
     """Threads that serve one queue."""
 
     def __init__(self, name: str, threads: int = 1) -> None:
+        self._name = name
         self._queue: SimpleQueue[Task | None] = SimpleQueue()
         self.put = self._queue.put
         """Run a task as soon as a thread is free."""
-        self._threads = [threading.Thread(target=self._serve, name=f"{name}-{i}", daemon=True) for i in range(threads)]
-        for thread in self._threads:
-            thread.start()
+        self._threads: list[threading.Thread] = []
+        self.grow(threads)
+
+    def grow(self, threads: int) -> None:
+        """Start further threads."""
+        for _ in range(threads):
+            name = f"{self._name}-{len(self._threads)}"
+            self._threads.append(threading.Thread(target=self._serve, name=name, daemon=True))
+            self._threads[-1].start()
 
     def _serve(self) -> None:
         get = self._queue.get

@@ -252,7 +252,9 @@ def test_one_bad_request_fails_alone() -> None:
         s.gate.open(100)
         for value in (0, 1, 2, 4):
             np.testing.assert_array_equal(answer(jobs[value])["out"], row(value))
-        with pytest.raises(StageFailed, match=r"p\.s\[0\]: ValueError: three \(request r4\)") as caught:
+        with pytest.raises(
+            StageFailed, match=r"p\.s\[0\]: stage `s` raised ValueError: three \(request r4\)"
+        ) as caught:
             answer(jobs[3])
         assert isinstance(caught.value.__cause__, ValueError)
         assert (caught.value.pipeline, caught.value.node, caught.value.http_status) == ("p", "p.s", 500)
@@ -480,10 +482,10 @@ def test_a_cohort_wakes_an_event_loop_once() -> None:
 
             loop.call_soon_threadsafe = counted  # type: ignore[method-assign]  # counting is the test
             blocker = asyncio.create_task(s.engine.asubmit("p", {"x": row(0)}))
-            await asyncio.sleep(0)
-            s.gate.began()
+            await asyncio.to_thread(s.gate.began)
             tasks = [asyncio.create_task(s.engine.asubmit("p", {"x": row(i)})) for i in range(8)]
             await asyncio.sleep(0)
+            await asyncio.sleep(0)  # the turn in which they all come in
             s.gate.open(2)
             await asyncio.gather(blocker, *tasks)
             return calls

@@ -1,0 +1,51 @@
+"""From a cohort that has all its outputs to one response for each of its requests.
+
+A result is alone in its memory, or a fair share of it: a small part of a large batch is copied, so that keeping one
+answer does not keep the batch.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from backends.values import Value
+
+from .cohort import Cohort
+from .columns import Column, CopySink, Stack
+from .request import Request, Response
+
+COPY_BELOW = 4
+"""A result smaller than one part in this of the memory it lies in is copied."""
+
+
+def responses(cohort: Cohort, now: int, copies: CopySink) -> list[tuple[Request, Response]]:
+    """Answers of the requests that have not ended; columns are those of the variant's outputs, in order."""
+    owners = cohort.layout.owners
+    names = [o.name for o in owners[0].variant.outputs]
+    values = [_values(column, len(owners), copies) for column in cohort.columns]
+    rows = zip(*values) if values else [()] * len(owners)
+    return [(owner, Response(owner, dict(zip(names, row)), now)) for owner, row in zip(owners, rows) if not owner.done]
+
+
+def _values(column: Column | None, elements: int, copies: CopySink) -> list[Value]:
+    """The value of each element, as its caller gets it."""
+    if column is None:
+        return [None] * elements
+    if isinstance(column, Stack) and column.array.ndim > (column.offsets is None):
+        return _arrays(column, copies)
+    return [column.element(i) for i in range(elements)]
+
+
+def _arrays(column: Stack, copies: CopySink) -> list[Value]:
+    array, offsets = column.array, column.offsets
+    parts = list(array) if offsets is None else [array[lo:hi] for lo, hi in pairwise(offsets)]
+    limit = column.slab.nbytes // COPY_BELOW
+    copied = 0
+    for i, part in enumerate(parts):
+        if part.nbytes < limit:
+            copied += part.nbytes
+            part = parts[i] = part.copy()
+            part.flags.writeable = False
+    if copied:
+        copies.copied(copied, "egress")
+    return parts

@@ -1,0 +1,134 @@
+"""From a call to a request, and from requests to the cohorts that enter the graph.
+
+    inputs --check--> Request --(admitted)--> cohort of all that come in together and need the same
+
+Inputs are checked against the pipeline's types here and nowhere else. Requests that were admitted together enter as
+one cohort, so that what follows is paid once for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from backends.inputs import RequestCheck
+from backends.shapes import ROWS
+from backends.values import InvalidInput, Value
+from pipeline_dsl.plan import InputPlan, PipelinePlan, Plan
+from pipeline_dsl.spell import did_you_mean
+
+from .cohort import Cohort, Layout
+from .columns import Items, size_of
+from .errors import InvalidArgument, NotFound
+from .request import Request, Sink
+from .stage import StageRuntime
+from .variant import Variant, build
+
+MAX_VARIANTS = 256
+"""Sets of wanted outputs that stay wired up; further ones are wired anew for each request."""
+
+
+class Ingress:
+    """Makes requests for one engine. Safe to call from several threads."""
+
+    def __init__(self, plan: Plan, stages: Sequence[StageRuntime]) -> None:
+        self.plan = plan
+        self.stages = stages
+        self._checks = {name: RequestCheck(p.inputs, p.bounds) for name, p in plan.pipelines.items()}
+        self._optional = {name: any(i.type.optional for i in p.inputs) for name, p in plan.pipelines.items()}
+        self._defaults = {name: any(i.has_default for i in p.inputs) for name, p in plan.pipelines.items()}
+        self._variants: dict[tuple[str, tuple[str, ...] | None], Variant] = {}
+        self._ids = count(1)
+
+    @property
+    def variants(self) -> list[Variant]:
+        """Those wired up so far."""
+        return list(self._variants.values())
+
+    def request(
+        self,
+        pipeline: str,
+        inputs: Mapping[str, Any],
+        sink: Sink,
+        now: int,
+        *,
+        outputs: Sequence[str] | None,
+        timeout: float | None,
+        priority: int | None,
+        id: str | None,
+    ) -> Request:
+        """A checked request. NotFound for an unknown pipeline or output, InvalidArgument for wrong inputs."""
+        request_id = id or f"r{next(self._ids)}"
+        plan = self.plan.pipelines.get(pipeline)
+        if plan is None:
+            hint = did_you_mean(pipeline, self.plan.pipelines) or f"pipelines: {', '.join(self.plan.pipelines)}"
+            raise NotFound(f"there is no pipeline `{pipeline}`; {hint}", request_id=request_id)
+        variant = self._variant(plan, outputs)
+        try:
+            values, sizes = self._checks[pipeline](inputs)
+        except InvalidInput as error:
+            raise InvalidArgument(str(error), pipeline=pipeline, request_id=request_id) from None
+        if self._defaults[pipeline]:
+            values = tuple(v if p.name in inputs else _default(p, sizes) for v, p in zip(values, plan.inputs))
+        return Request(
+            request_id,
+            pipeline,
+            variant,
+            values,
+            sum([size_of(v) for v in values if v is not None]),
+            sizes.get(ROWS, 1),
+            now,
+            _deadline(plan, timeout, now),
+            priority or 0,
+            sink,
+        )
+
+    def _variant(self, plan: PipelinePlan, outputs: Sequence[str] | None) -> Variant:
+        key = (plan.name, None if outputs is None else tuple(outputs))
+        found = self._variants.get(key)
+        if found is None:
+            try:
+                found = build(plan, outputs, self.stages)
+            except KeyError as error:
+                names = [o.name for o in plan.outputs]
+                hint = did_you_mean(str(error.args[0]), names) or f"outputs: {', '.join(names)}"
+                raise NotFound(f"there is no output `{error.args[0]}`; {hint}", pipeline=plan.name) from None
+            if len(self._variants) < MAX_VARIANTS:
+                found = self._variants.setdefault(key, found)
+        return found
+
+    def cohorts(self, requests: Iterable[Request]) -> list[tuple[Variant, Cohort]]:
+        """Admitted requests as cohorts: one for each variant and each set of optional inputs that are there."""
+        groups: dict[Any, list[Request]] = {}
+        for request in requests:
+            there = tuple(v is None for v in request.values) if self._optional[request.pipeline] else ()
+            groups.setdefault((request.variant, there), []).append(request)
+        return [(variant, _cohort(group)) for (variant, _), group in groups.items()]
+
+
+def _cohort(requests: list[Request]) -> Cohort:
+    columns = tuple([None if v[0] is None else Items(list(v)) for v in zip(*[r.values for r in requests])])
+    for request in requests:
+        request.values = ()
+    return Cohort(Layout(tuple(requests)), columns)
+
+
+def _deadline(plan: PipelinePlan, timeout: float | None, now: int) -> int | None:
+    """The earlier of the request's own limit (seconds) and the pipeline's."""
+    limits = [plan.timeout_ns] if plan.timeout_ns else []
+    if timeout is not None:
+        limits.append(max(int(timeout * 1e9), 0))
+    return now + min(limits) if limits else None
+
+
+def _default(port: InputPlan, sizes: Mapping[str, Any]) -> Value:
+    """The default of an input, None without one; for a port with `*` one for each row of the others."""
+    if not port.has_default or not port.type.has_rows:
+        return port.default
+    rows = np.empty(sizes.get(ROWS, 1), port.type.dtype.numpy)
+    rows[:] = port.default
+    rows.flags.writeable = False
+    return rows
