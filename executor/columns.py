@@ -42,6 +42,12 @@ class Copies:
     def copied(self, size: int, reason: str) -> None:
         self.bytes[reason] = self.bytes.get(reason, 0) + size
 
+    def move_to(self, sink: CopySink) -> None:
+        """Count all of it there, and none here."""
+        for reason, size in self.bytes.items():
+            sink.copied(size, reason)
+        self.bytes = {}
+
 
 class Items:
     """One object an element."""

@@ -14,12 +14,14 @@ import numpy as np
 
 import backends
 from backends.base import BackendError, Batch, Instance, InstanceConfig
+from backends.checks import OutputCheck
 from backends.process import load_isolated
 from backends.values import Ragged, Value
 from pipeline_dsl.plan import Hardware, PortPlan, StagePlan, Warmup
 from pipeline_dsl.types import Ragged as RaggedDim
 from pipeline_dsl.types import Rows, Sized
 
+from .columns import Copies
 from .errors import LoadError
 from .stage import Slot, StageRuntime
 from .workers import Worker
@@ -62,14 +64,15 @@ def unload(stages: Sequence[StageRuntime], timeout: float = 5.0) -> None:
 def _load_one(stage: StageRuntime, index: int) -> Slot:
     plan = stage.plan
     start = time.monotonic()
-    config = InstanceConfig(index, plan.device, plan.threads or 1)
+    copies = Copies()
+    config = InstanceConfig(index, plan.device, plan.threads or 1, copies.copied)
     thread = Worker(f"pipectl-{plan.name}-{index}") if plan.extra.get("thread") == "own" else None
     try:
         instance = thread.call(lambda: _open(plan, config)) if thread else _open(plan, config)
-        slot = Slot(index, instance, thread)
+        slot = Slot(index, instance, OutputCheck(plan, copies.copied), copies, thread)
         try:
-            thread.call(lambda: _warm(stage, instance)) if thread else _warm(stage, instance)
-        except Exception as error:
+            thread.call(lambda: _warm(stage, slot)) if thread else _warm(stage, slot)
+        except (Exception, SystemExit) as error:
             instance.close()
             if isinstance(error, BackendError):
                 raise
@@ -77,7 +80,7 @@ def _load_one(stage: StageRuntime, index: int) -> Slot:
     except BackendError as error:
         _drop(thread)
         raise LoadError(plan.name, str(error).removeprefix(f"stage `{plan.name}`: "), error.hint) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         _drop(thread)
         raise LoadError(plan.name, f"{type(error).__name__}: {error}") from error
     stage.load_seconds = max(stage.load_seconds, time.monotonic() - start)
@@ -98,8 +101,9 @@ def _open(plan: StagePlan, config: InstanceConfig) -> Instance:
 # ---- warm-up
 
 
-def _warm(stage: StageRuntime, instance: Instance) -> None:
+def _warm(stage: StageRuntime, slot: Slot) -> None:
     """The instance's own warm-up, then made-up batches as the profile asks."""
+    instance = slot.instance
     instance.warmup()
     if (warmup := stage.plan.warmup) is None:
         return
@@ -108,7 +112,7 @@ def _warm(stage: StageRuntime, instance: Instance) -> None:
             inputs = tuple(_made_up(p, rows, sizes, warmup.data) for p in stage.plan.inputs)
             batch = Batch(inputs, rows if stage.plan.has_rows else 1, sizes=(rows,), request_ids=("warmup",))
             for _ in range(warmup.count):
-                stage.check(batch, instance.execute(batch))
+                slot.check(batch, instance.execute(batch))
 
 
 def _combinations(warmup: Warmup) -> list[dict[str, int]]:

@@ -18,7 +18,7 @@ from .assemble import Assembler
 from .batcher import Entry, Group, Rhythm, Wait, decide
 from .clock import Clock, Timer
 from .cohort import NEVER, Cohort
-from .columns import CopySink
+from .columns import Copies, CopySink
 from .grouping import Grouping
 from .stats import NodeStats
 from .variant import Node
@@ -31,11 +31,16 @@ if TYPE_CHECKING:
 class Slot:
     """One instance and its counters. `thread` is the worker that a thread-affine instance lives on, else None."""
 
-    __slots__ = ("index", "instance", "run", "stats", "thread", "wants_context")
+    __slots__ = ("check", "copies", "index", "instance", "run", "stats", "thread", "wants_context")
 
-    def __init__(self, index: int, instance: Instance, thread: Worker | None = None) -> None:
+    def __init__(
+        self, index: int, instance: Instance, check: OutputCheck, copies: Copies, thread: Worker | None = None
+    ) -> None:
         self.index = index
         self.instance = instance
+        self.check = check
+        self.copies = copies
+        """What the instance and the check copied in the batch at hand."""
         self.thread = thread
         self.run: Run
         """Set by the engine that it serves."""
@@ -52,7 +57,6 @@ class StageRuntime:
         self.clock = clock
         self.assembler = Assembler(plan)
         self.grouping = Grouping(plan)
-        self.check = OutputCheck(plan)
         self.max_rows = plan.batching.max_rows
         self.repeatable = plan.contract.effects != "once"
         self.slots: list[Slot] = []
