@@ -170,15 +170,17 @@ class Run:
 
     def _call(self, gathered: Gathered, parts: list[Part]) -> BatchResult:
         """One call of the instance, its result checked and its ragged outputs made so."""
-        stage = self.stage
-        batch = self._as_batch(gathered, parts) if self.slot.wants_context else Batch(gathered.inputs, gathered.rows)
+        stage, slot = self.stage, self.slot
+        batch = self._as_batch(gathered, parts) if slot.wants_context else Batch(gathered.inputs, gathered.rows)
         try:
-            made = self.slot.instance.execute(batch)
+            made = slot.instance.execute(batch)
         except Exception:
             raise
         except BaseException as error:  # sys.exit and the like: it ends the request, not this thread
             raise StageExited(f"{type(error).__name__}: {error}".removesuffix(": ")) from error
-        result = stage.check(batch, made)
+        result = slot.check(batch, made)
+        if slot.copies.bytes:
+            slot.copies.move_to(stage.stats(parts[0][0].name, slot))
         result.outputs = stage.assembler.outputs(result.outputs, gathered.lengths)
         return result
 
