@@ -36,7 +36,7 @@ check: $(VENV)/.check
 	$(BIN)/mypy
 
 bench: $(VENV)/.run
-	$(BIN)/python -m benchmarks.executor --json benchmarks/latest.json
+	$(BIN)/python -m benchmarks.executor --json benchmarks/latest.json --keep benchmarks/RESULTS.md
 
 bless: $(VENV)/.test
 	PIPECTL_BLESS=1 $(PYTEST) tests

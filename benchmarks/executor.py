@@ -1,4 +1,4 @@
-"""`python -m benchmarks.executor [--json FILE] [--only NAME ..]`: the host figures beside their budgets.
+"""`python -m benchmarks.executor [--json FILE] [--keep FILE] [--only NAME ..]`: the host figures beside their budgets.
 
 BLAS runs on one thread and the interpreter switches threads every 0.1 ms, as `pipectl run` and `serve` set it.
 """
@@ -26,6 +26,7 @@ from .figures import FIGURES, Figure
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.executor", description=__doc__)
     parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--keep", type=Path, help="put the table on top of this list of results")
     parser.add_argument("--only", nargs="*", default=[], help="names of figures")
     options = parser.parse_args()
     sys.setswitchinterval(1e-4)
@@ -33,7 +34,19 @@ def main() -> int:
     print(table(found))
     if options.json:
         options.json.write_text(json.dumps(report(found), indent=2) + "\n")
+    if options.keep:
+        keep(options.keep, found)
     return 0
+
+
+def keep(path: Path, figures: list[Figure]) -> None:
+    """Put the table below the first heading of a Markdown file, newest first."""
+    head, mark, older = path.read_text().partition("\n## ")
+    made = report(figures)
+    title = f"{made['date']}, {made['machine']}, Python {made['python']}, numpy {made['numpy']}"
+    command = "python -m benchmarks.executor"
+    entry = f"\n## {title}\n\n`{command}`\n\n```\n{table(figures)}\n```\n"
+    path.write_text(head.rstrip("\n") + "\n" + entry + (mark + older if mark else ""))
 
 
 def table(figures: list[Figure]) -> str:

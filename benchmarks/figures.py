@@ -373,4 +373,3 @@ FIGURES: tuple[Callable[[], Figure], ...] = (
     compile_ms,
     compile_growth,
 )
-
