@@ -6,12 +6,8 @@ BLAS runs on one thread and the interpreter switches threads every 0.1 ms, as `p
 from __future__ import annotations
 
 import argparse
-import os
-
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")  # before numpy is imported: BLAS reads it once
-
 import json
+import os
 import platform
 import sys
 from dataclasses import asdict

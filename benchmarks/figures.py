@@ -1,6 +1,6 @@
 """The figures of the executor on the host, each against a floor measured beside it.
 
-Every function gives a `Figure`: what was measured, its floor where there is one, and the budget of docs/architecture.md.
+Every function gives a `Figure`: what was measured, its floor if it has one, and the budget of docs/architecture.md.
 """
 
 from __future__ import annotations
@@ -78,8 +78,7 @@ def node_hop_ratio() -> Figure:
     running = engine(program(chain(6), 4, "null", own))
     hops, floors = [], []
     for _ in range(8):
-        for _ in range(60):
-            hops.append(per_node_us(running.submit("p", {"x": one_row(4)}).result()))
+        hops += [per_node_us(running.submit("p", {"x": one_row(4)}).result()) for _ in range(60)]
         floors += bare_hops(60)
     running.stop()
     hop, floor = statistics.median(hops), statistics.median(floors)

@@ -129,7 +129,7 @@ class Engine:
         id: str | None = None,
     ) -> Job:
         """Start a request. Wrong inputs, a full line or a stopped engine raise here, as RequestErrors."""
-        job = Job(self)
+        job = Job(self.cancel)
         job.request = request = self.ingress.request(
             pipeline, inputs, job, self.clock.now(), outputs=outputs, timeout=timeout, priority=priority, id=id
         )

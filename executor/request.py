@@ -7,7 +7,7 @@ name, and what each step cost it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -17,7 +17,6 @@ from .errors import RequestError
 
 if TYPE_CHECKING:
     from .cohort import Layout
-    from .engine import Engine
     from .variant import Variant
 
 
@@ -149,14 +148,15 @@ Outcome = Response | RequestError
 class Job(Future[Response]):
     """A request in flight, for threads: a `concurrent.futures.Future` whose `cancel` works at any time."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, cancel: Callable[[Request], bool]) -> None:
+        """`cancel` ends a request that has not ended."""
         super().__init__()
-        self._engine = engine
+        self._cancel = cancel
         self.request: Request | None = None
 
     def cancel(self) -> bool:
         """End the request unless it has ended; queued work is dropped, running work is not waited for."""
-        return self.request is not None and self._engine.cancel(self.request)
+        return self.request is not None and self._cancel(self.request)
 
     def cancelled(self) -> bool:
         from concurrent.futures import CancelledError

@@ -35,5 +35,5 @@ def report(sizes: dict[Path, int]) -> list[str]:
 
 
 if __name__ == "__main__":
-    counted = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in tracked()}
+    counted = {path: len(path.read_bytes().splitlines()) for path in tracked()}
     sys.stdout.write("\n".join(report(counted)) + "\n")
