@@ -27,6 +27,9 @@ from .request import Request, Sink
 from .stage import StageRuntime
 from .variant import Variant, build
 
+MAX_SECONDS = 1e9
+"""The longest timeout, thirty years; `inf` is that too."""
+
 MAX_VARIANTS = 256
 """Sets of wanted outputs that stay wired up; further ones are wired anew for each request."""
 
@@ -120,7 +123,7 @@ def _deadline(plan: PipelinePlan, timeout: float | None, now: int) -> int | None
     """The earlier of the request's own limit (seconds) and the pipeline's."""
     limits = [plan.timeout_ns] if plan.timeout_ns else []
     if timeout is not None:
-        limits.append(max(int(timeout * 1e9), 0))
+        limits.append(int(min(max(timeout, 0.0), MAX_SECONDS) * 1e9))
     return now + min(limits) if limits else None
 
 

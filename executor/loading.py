@@ -1,6 +1,6 @@
 """Stages to ready instances: load, warm up, or nothing is left running.
 
-Instances load side by side, as many as there are cores; a thread-affine one on the thread it will live on.
+Instances load side by side, as many as there are cores; each on a thread that a thread-affine one keeps.
 """
 
 from __future__ import annotations
@@ -8,22 +8,17 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
-
-import numpy as np
 
 import backends
-from backends.base import BackendError, Batch, Instance, InstanceConfig
+from backends.base import BackendError, InstanceConfig
 from backends.checks import OutputCheck
 from backends.process import load_isolated
-from backends.values import Ragged, Value
-from pipeline_dsl.plan import Hardware, PortPlan, StagePlan, Warmup
-from pipeline_dsl.types import Ragged as RaggedDim
-from pipeline_dsl.types import Rows, Sized
+from pipeline_dsl.plan import Hardware, StagePlan
 
 from .columns import Copies
 from .errors import LoadError
 from .stage import Slot, StageRuntime
+from .warmup import warm_up
 from .workers import Worker
 
 
@@ -64,95 +59,34 @@ def unload(stages: Sequence[StageRuntime], timeout: float = 5.0) -> None:
 def _load_one(stage: StageRuntime, index: int) -> Slot:
     plan = stage.plan
     start = time.monotonic()
-    copies = Copies()
-    config = InstanceConfig(index, plan.device, plan.threads or 1, copies.copied)
-    thread = Worker(f"pipectl-{plan.name}-{index}") if plan.extra.get("thread") == "own" else None
+    thread = Worker(f"pipectl-{plan.name}-{index}")  # an instance is loaded where it may have to stay
     try:
-        instance = thread.call(lambda: _open(plan, config)) if thread else _open(plan, config)
-        slot = Slot(index, instance, OutputCheck(plan, copies.copied), copies, thread)
-        try:
-            thread.call(lambda: _warm(stage, slot)) if thread else _warm(stage, slot)
-        except (Exception, SystemExit) as error:
-            instance.close()
-            if isinstance(error, BackendError):
-                raise
-            raise BackendError(f"its warm-up raised {type(error).__name__}: {error}") from error
+        slot: Slot = thread.call(lambda: _open(plan, index))
     except BackendError as error:
-        _drop(thread)
+        thread.stop(1.0)
         raise LoadError(plan.name, str(error).removeprefix(f"stage `{plan.name}`: "), error.hint) from error
     except (Exception, SystemExit) as error:
-        _drop(thread)
+        thread.stop(1.0)
         raise LoadError(plan.name, f"{type(error).__name__}: {error}") from error
+    if slot.instance.thread_affine or plan.extra.get("thread") == "own":
+        slot.thread = thread
+    else:
+        thread.stop(1.0)
     stage.load_seconds = max(stage.load_seconds, time.monotonic() - start)
     return slot
 
 
-def _drop(thread: Worker | None) -> None:
-    if thread is not None:
-        thread.stop(1.0)
-
-
-def _open(plan: StagePlan, config: InstanceConfig) -> Instance:
-    if plan.isolate:
-        return load_isolated(plan, config)
-    return backends.load(plan.backend).load(plan, config)
-
-
-# ---- warm-up
-
-
-def _warm(stage: StageRuntime, slot: Slot) -> None:
-    """The instance's own warm-up, then made-up batches as the profile asks."""
-    instance = slot.instance
-    instance.warmup()
-    if (warmup := stage.plan.warmup) is None:
-        return
-    for rows in warmup.batches or (1,):
-        for sizes in _combinations(warmup):
-            inputs = tuple(_made_up(p, rows, sizes, warmup.data) for p in stage.plan.inputs)
-            batch = Batch(inputs, rows if stage.plan.has_rows else 1, sizes=(rows,), request_ids=("warmup",))
-            for _ in range(warmup.count):
-                slot.check(batch, instance.execute(batch))
-
-
-def _combinations(warmup: Warmup) -> list[dict[str, int]]:
-    """One value for each named size, the first of each together, then the second, ..: buckets go side by side."""
-    longest = max((len(v) for v in warmup.sizes.values()), default=1)
-    return [{k: v[min(i, len(v) - 1)] for k, v in warmup.sizes.items()} for i in range(longest)]
-
-
-def _made_up(port: PortPlan, rows: int, sizes: dict[str, int], data: str) -> Value:
-    """Zeros, or random values, of the right form."""
-    shape = [_size(d, rows, sizes) for d in port.type.dims]
-    if port.form == "scalar":
-        return (
-            port.default
-            if port.has_default
-            else {"string": "", "bytes": b"", "json": None}.get(
-                port.type.dtype.name, port.type.dtype.numpy.type(0).item() if port.type.dtype.numeric else None
-            )
-        )
-    if port.filled == "offsets":
-        shape = [rows + 1]
-    made: Any
-    if not port.type.dtype.numeric:
-        made = np.empty(shape, object)
-        made[...] = b"" if port.type.dtype.name == "bytes" else ""
-    elif data == "random" and port.type.dtype.kind == "float":
-        made = np.random.default_rng(0).random(shape).astype(port.type.dtype.numpy)
-    elif port.filled == "mask":
-        made = np.ones(shape, port.type.dtype.numpy)
-    else:
-        made = np.zeros(shape, port.type.dtype.numpy)
-    return Ragged(list(made)) if port.form == "ragged" else made
-
-
-def _size(dim: Any, rows: int, sizes: dict[str, int]) -> int:
-    if isinstance(dim, Rows):
-        return rows
-    if isinstance(dim, Sized | RaggedDim):
-        try:
-            return max(dim.size.evaluate(sizes), 1)
-        except KeyError:
-            return 1
-    return 1
+def _open(plan: StagePlan, index: int) -> Slot:
+    """A warm instance."""
+    copies = Copies()
+    config = InstanceConfig(index, plan.device, plan.threads or 1, copies.copied)
+    instance = load_isolated(plan, config) if plan.isolate else backends.load(plan.backend).load(plan, config)
+    slot = Slot(index, instance, OutputCheck(plan, copies.copied), copies)
+    try:
+        warm_up(plan, slot)
+    except (Exception, SystemExit) as error:
+        instance.close()
+        if isinstance(error, BackendError):
+            raise
+        raise BackendError(f"its warm-up raised {type(error).__name__}: {error}") from error
+    return slot

@@ -219,7 +219,7 @@ class StageRuntime:
         for policy, entries in zip(self.plan.queue.levels, self.levels):
             if not policy.timeout_ns:
                 continue
-            over = [e for e in entries if not e.late and e.arrived_ns + policy.timeout_ns <= now]
+            over = [e for e in entries if _waited_too_long(e, policy, now)]
             if policy.on_timeout == "reject":
                 gone += over
                 entries[:] = [e for e in entries if e not in over]
@@ -254,3 +254,9 @@ class StageRuntime:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _waited_too_long(entry: Entry, policy: LevelPolicy, now: int) -> bool:
+    if policy.allow_override and entry.deadline_ns != NEVER:
+        return False
+    return not entry.late and entry.arrived_ns + policy.timeout_ns <= now

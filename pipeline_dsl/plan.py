@@ -23,6 +23,8 @@ AUTO = -1
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
+    """One GPU, as its driver calls it."""
+
     name: str
     memory: int
     """Bytes."""
@@ -80,7 +82,7 @@ class LevelPolicy:
     on_timeout: Literal["reject", "delay"] = "reject"
     """delay: it stays, behind everything that is not late."""
     allow_override: bool = False
-    """A request's own timeout may replace a longer `timeout_ns`."""
+    """`timeout_ns` is for requests without a deadline of their own; others may wait until theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ class StagePlan:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A value between steps: slot number, and its type at that place."""
+    """A value between steps, by its number."""
 
     index: int
 
@@ -173,6 +175,8 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class InputPlan:
+    """An input of a pipeline."""
+
     name: str
     type: TensorType
     slot: int
@@ -183,6 +187,8 @@ class InputPlan:
 
 @dataclass(frozen=True, slots=True)
 class OutputPlan:
+    """An output of a pipeline."""
+
     name: str
     type: TensorType
     source: Slot | Constant
@@ -206,6 +212,8 @@ class AdmissionPolicy:
 
 @dataclass(frozen=True, slots=True)
 class PipelinePlan:
+    """One pipeline: its steps in topological order, and its door."""
+
     name: str
     inputs: tuple[InputPlan, ...]
     outputs: tuple[OutputPlan, ...]
@@ -232,6 +240,8 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
+    """Everything that runs: the stages, the pipelines over them, and what is said about both."""
+
     stages: tuple[StagePlan, ...]
     pipelines: Mapping[str, PipelinePlan]
     hardware: Hardware
