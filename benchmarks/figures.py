@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import statistics
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
@@ -74,7 +78,7 @@ def node_run_on_us() -> Figure:
 
 def node_hop_ratio() -> Figure:
     """A node behind a queue on another thread, against a bare SimpleQueue hop."""
-    own = {f"s{i}": {"thread": "own"} for i in range(6)}
+    own = {f"s{i}": {"affine": True} for i in range(6)}
     running = engine(program(chain(6), 4, "null", own))
     hops, floors = [], []
     for _ in range(8):
@@ -337,6 +341,29 @@ def compile_growth() -> Figure:
     return Figure("compile_growth", many / few / 10, 1.5, details=details)
 
 
+def help_ms() -> Figure:
+    """`pipectl --help` in a process of its own, from start to end."""
+    return Figure("help_ms", _command_ms("--help"), 300.0, unit="ms")
+
+
+def check_ms() -> Figure:
+    """`pipectl check` of 200 lines, the same; its imports for comparison."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "module.pipe")
+        path.write_text(module_of(40))
+        value = _command_ms("check", str(path))
+    return Figure("check_ms", value, 600.0, unit="ms", details={"help_ms": _command_ms("--help")})
+
+
+def _command_ms(*arguments: str) -> float:
+    times = []
+    for _ in range(7):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "pipectl", *arguments], stdout=subprocess.DEVNULL, check=True)
+        times.append((time.perf_counter() - start) * 1e3)
+    return statistics.median(times)
+
+
 def _compile(text: str) -> float:
     from pipeline_dsl.compile import compile_text
 
@@ -371,4 +398,6 @@ FIGURES: tuple[Callable[[], Figure], ...] = (
     copied_bytes,
     compile_ms,
     compile_growth,
+    help_ms,
+    check_ms,
 )

@@ -188,7 +188,9 @@ def test_only_small_values_travel_in_the_message():
     arena.close()
 
 
-@pytest.mark.parametrize("value", [object(), {1, 2}.__iter__(), [object()], {"x": 1j}], ids=str)
+@pytest.mark.parametrize(
+    "value", [object(), {1, 2}.__iter__(), [object()], {"x": 1j}], ids=["object", "iterator", "list", "complex"]
+)
 def test_what_can_not_cross_is_named(cross, value):
     with pytest.raises(TypeError, match=r"of type \w+ can not be sent to another process|not supported"):
         cross(value)
