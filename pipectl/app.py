@@ -25,9 +25,8 @@ from pipeline_dsl.types import TensorType
 from .hardware import probe
 
 if TYPE_CHECKING:
-    from pipeline_dsl.builder import Module
-
     from executor.trace import Recorder
+    from pipeline_dsl.builder import Module
 
 DRAIN_SECONDS = 30.0
 """How long leaving an `App` waits for what is under way."""
@@ -48,6 +47,9 @@ class TensorSpec:
         default = "" if self.required or self.default is None else f" = {self.default!r}"
         return f"{self.name}: {self.type}{default}"
 
+    def __repr__(self) -> str:
+        return f"TensorSpec({self})"
+
 
 def compile(  # noqa: A001 - pipectl.compile is the public name
     source: str | os.PathLike[str] | Module,
@@ -64,10 +66,10 @@ def compile(  # noqa: A001 - pipectl.compile is the public name
 
     machine = hardware if hardware is not None else probe()
     given = {name: _spelt(value) for name, value in (params or {}).items()}
-    options = Options(profile, given, hardware=machine)
+    options = Options(profile, given)
     if isinstance(source, str | os.PathLike):
         return compile_path(Path(source), options, machine)
-    return compile_module(getattr(source, "syntax", source), options, machine)
+    return compile_module(source.syntax, options, machine)
 
 
 def load(

@@ -1,0 +1,9 @@
+import pipectl as pp
+from pipectl.types import f32, i64
+
+small = pp.stage("small", pp.sig(x=f32["*", 8]).to(label=i64["*"], conf=f32["*"]), pp.onnx("small.onnx"))
+
+
+@pp.pipeline(out=dict(label=i64))
+def classify(p, x: f32[8], on: f32):
+    return dict(label=pp.if_(on > 0, lambda q: small(x).label, lambda q: 0))
