@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from backends.checks import OutputError
 from backends.values import Array, Ragged, Value
 from pipeline_dsl.ir import Binding
 from pipeline_dsl.plan import PortPlan, StagePlan
@@ -31,8 +32,8 @@ from .columns import (
     offsets_of,
     uniform_offsets,
 )
-from .padding import laid_out, padded_length, ragged_axis, unpadded
-from .rows import as_ragged, count_rows, dense_rows, ragged_rows, stacked_offsets
+from .padding import laid_out, padded_length, ragged_axis, real_lengths, unpadded
+from .rows import as_ragged, count_rows, dense_rows, ragged_rows, row_offsets, stacked_offsets
 
 
 class Gathered(NamedTuple):
@@ -96,7 +97,7 @@ class Assembler:
                 ragged.append((i, port, concat_ragged([r for r, _ in parts], copies, "gather")))
                 offsets = offsets or joined_offsets([o or uniform_offsets(len(r)) for r, o in parts])
         if offsets is None:
-            offsets = uniform_offsets(sum(n for _, _, n in cohorts))
+            offsets = joined_offsets([self._offsets(*cohort) for cohort in cohorts])
         for i, port in self._shared:
             column = cohorts[0][0][i]
             inputs[i] = None if column is None else shared_value(column.element(0), port)
@@ -112,15 +113,22 @@ class Assembler:
             if column is None:
                 inputs.append(None)
                 continue
-            stack = (
-                column if type(column) is Stack and column.offsets else self._dense(i, port, columns, binding, elements)
-            )
+            if type(column) is Stack and column.offsets and binding == "rows":
+                stack = column
+            else:
+                stack = self._dense(i, port, columns, binding, elements)
             inputs.append(stack.array)
             if type(column) is not Same:
                 offsets = stack.offsets
         if offsets is None:
             offsets = uniform_offsets(elements)
         return Gathered(tuple(inputs), offsets[-1], offsets, _NO_LENGTHS)
+
+    def _offsets(self, columns: Sequence[Column | None], binding: Binding, elements: int) -> Offsets:
+        """Row offsets of the elements of one cohort: those of any port that is no constant."""
+        given = (columns[i] for i, _ in self._rows)
+        found = next((c for c in given if c is not None and not isinstance(c, Same)), None)
+        return uniform_offsets(elements) if found is None else row_offsets(found, binding)
 
     def _dense(
         self, index: int, port: PortPlan, columns: Sequence[Column | None], binding: Binding, elements: int
@@ -129,7 +137,7 @@ class Assembler:
         column = _there(columns[index])
         if isinstance(column, Same):
             made = np.empty(self.rows(columns, binding, elements), port.type.dtype.numpy)
-            made[:] = column.value
+            made.fill(column.value)
             made.flags.writeable = False
             return Stack(made, None)
         return dense_rows(column, binding, port)
@@ -150,11 +158,21 @@ class Assembler:
 
     def chunk(self, gathered: Gathered, lo: int, hi: int) -> Gathered:
         """Rows lo..hi of a batch that is one element, as a batch of its own."""
+        lengths = {name: value[lo:hi] for name, value in gathered.lengths.items()}
         inputs = tuple(
-            value[lo:hi] if port.type.has_rows and value is not None else value
+            value if value is None else self._part(port, value, gathered.lengths, lo, hi)
             for port, value in zip(self.stage.inputs, gathered.inputs)
         )
-        return Gathered(inputs, hi - lo, (0, hi - lo), {k: v[lo:hi] for k, v in gathered.lengths.items()})
+        return Gathered(inputs, hi - lo, (0, hi - lo), lengths)
+
+    def _part(self, port: PortPlan, value: Value, lengths: dict[str, Array], lo: int, hi: int) -> Value:
+        """Rows lo..hi of one port."""
+        if port.form == "packed":
+            ends = offsets_of(lengths[ragged_axis(port)[0]].tolist())
+            return value[ends[lo] : ends[hi]]
+        if port.filled == "offsets":
+            return value[lo : hi + 1] - value[lo]
+        return value[lo:hi] if port.type.has_rows else value
 
     def unchunk(self, outputs: Sequence[tuple[Value, ...]], copies: CopySink) -> tuple[Value, ...]:
         """The outputs of consecutive chunks as those of one batch."""
@@ -213,12 +231,23 @@ class Assembler:
             value = made[i]
             if isinstance(value, np.ndarray):
                 if port.type.is_ragged:
-                    value = made[i] = unpadded(port, value, lengths)
+                    value = made[i] = self._ragged(port, value, lengths)
                 else:
                     value.flags.writeable = False
             elif port.type.is_ragged and isinstance(value, list):
                 made[i] = Ragged(value)
         return tuple(made)
+
+    def _ragged(self, port: PortPlan, value: Array, lengths: dict[str, Array]) -> Ragged:
+        """A packed or padded output with its real lengths. OutputError if they do not add up."""
+        if port.form != "packed":
+            return unpadded(port, value, lengths)
+        value.flags.writeable = False
+        offsets = np.asarray(offsets_of(real_lengths(port, lengths).tolist()), np.int64)
+        if offsets[-1] != len(value):
+            message = f"{offsets[-1]} packed items are expected, the sum of its rows' lengths, found {len(value)}"
+            raise OutputError(self.stage.name, port.name, message)
+        return Ragged(values=value, offsets=offsets)
 
 
 def scatter(outputs: Sequence[Value], offsets: Offsets, binding: Binding, lo: int, hi: int) -> tuple[Column, ...]:

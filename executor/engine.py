@@ -130,7 +130,7 @@ class Engine:
     ) -> Job:
         """Start a request. Wrong inputs, a full line or a stopped engine raise here, as RequestErrors."""
         job = Job(self.cancel)
-        job.request = request = self.ingress.request(
+        job.request = request = self._request(
             pipeline, inputs, job, self.clock.now(), outputs=outputs, timeout=timeout, priority=priority, id=id
         )
         for _, error in self._admit([request]):
@@ -150,7 +150,7 @@ class Engine:
         """The same for asyncio; cancelling the task cancels the request."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Response] = loop.create_future()
-        request = self.ingress.request(
+        request = self._request(
             pipeline, inputs, future, self.clock.now(), outputs=outputs, timeout=timeout, priority=priority, id=id
         )
         coming = self._coming.get(loop)
@@ -163,6 +163,15 @@ class Engine:
             return await future
         except asyncio.CancelledError:
             self.cancel(request)
+            raise
+
+    def _request(self, pipeline: str, *args: Any, **options: Any) -> Request:
+        """A checked request; one that is refused for its inputs counts."""
+        try:
+            return self.ingress.request(pipeline, *args, **options)
+        except InvalidArgument as error:
+            with self.lock:
+                self._stats[pipeline].failed(error.reason)
             raise
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -178,6 +187,7 @@ class Engine:
     def _admit(self, requests: list[Request]) -> list[tuple[Request, RequestError]]:
         """Take requests in, or into the line before the door; those that are refused, with why."""
         refused: list[tuple[Request, RequestError]] = []
+        accepted: list[Request] = []
         entered: list[Request] = []
         with self.lock:
             for request in requests:
@@ -191,10 +201,11 @@ class Engine:
                 try:
                     if self.doors[request.pipeline].admit(request):
                         entered.append(request)
+                    accepted.append(request)
                 except Overloaded as full:
                     self._stats[request.pipeline].failed(full.reason)
                     refused.append((request, full))
-        for request in requests:
+        for request in accepted:
             self._set_timer(request)
         self._enter(entered)
         return refused
@@ -204,6 +215,8 @@ class Engine:
             request.timer = self.clock.call_at(request.deadline_ns, partial(self._expire, request))
         elif limit := self.doors[request.pipeline].policy.queue_timeout_ns:
             request.timer = self.clock.call_at(request.arrived_ns + limit, partial(self._give_up, request))
+        if request.done and request.timer is not None:  # another thread let it in and it ended meanwhile
+            request.timer.cancel()
 
     def _enter(self, requests: list[Request]) -> None:
         """Let admitted requests into the graph."""

@@ -10,7 +10,8 @@ touches the inbox or the engine's lock.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from copy import copy
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -222,30 +223,29 @@ class Run:
             layout = (
                 cohorts[0].layout if len(cohorts) == 1 else Layout(tuple(o for c in cohorts for o in c.layout.owners))
             )
-            columns = scatter(result.outputs, gathered.offsets, node.binding, lo, hi)
             if result.failed:
-                self._rows_failed(Produced(node, layout, columns), gathered, lo, result.failed)
+                self._rows_failed(node, layout, gathered, lo, result)
             else:
+                columns = scatter(result.outputs, gathered.offsets, node.binding, lo, hi)
                 self.produced.append(Produced(node, layout, columns))
             lo = hi
 
-    def _rows_failed(self, made: Produced, gathered: Gathered, lo: int, failed: Mapping[int, Exception]) -> None:
+    def _rows_failed(self, node: Node, layout: Layout, gathered: Gathered, lo: int, result: BatchResult) -> None:
+        """Fail the elements that have a row that failed; the others go on."""
         bad: dict[int, Exception] = {}
-        for row, error in failed.items():
+        for row, error in (result.failed or {}).items():
             element = bisect_right(gathered.offsets, row) - 1 - lo
-            if 0 <= element < len(made.layout):
+            if 0 <= element < len(layout):
                 bad.setdefault(element, error)
-        self._part(made, bad)
-
-    def _part(self, made: Produced, bad: dict[int, Exception]) -> None:
-        """Fail elements of what was made; the others go on."""
         for element, error in bad.items():
-            self._fail(made.layout.owners[element], self._error(error), made.node, error)
-        good = [i for i in range(len(made.layout)) if i not in bad]
+            self._fail(layout.owners[element], self._error(error), node, error)
+        stats = self.stage.stats(node.name, self.slot)
+        stats.succeeded -= len(bad)  # the batch was recorded before its rows were looked at
+        good = [i for i in range(len(layout)) if i not in bad]
         if good:
-            stats = self.stage.stats(made.node.name, self.slot)
-            cohort = Cohort(made.layout, made.columns).take(good, stats, "failed")
-            self.produced.append(Produced(made.node, cohort.layout, cohort.columns))
+            columns = scatter(result.outputs, gathered.offsets, node.binding, lo, lo + len(layout))
+            cohort = Cohort(layout, columns).take(good, stats, "failed")
+            self.produced.append(Produced(node, cohort.layout, cohort.columns))
 
     # ---- one by one
 
@@ -278,10 +278,10 @@ class Run:
                 raise
             result = self._call(gathered, [part])
         self.ended_ns = self.now()
-        self._record([part], gathered, start, self.ended_ns)
-        self.budget.earn()
         if result.failed:
             raise next(iter(result.failed.values()))
+        self._record([part], gathered, start, self.ended_ns)
+        self.budget.earn()
         return result.outputs
 
     # ---- after
@@ -314,7 +314,7 @@ class Run:
 
     def _error(self, error: Exception, requests: int = 1) -> RequestError:
         if isinstance(error, RequestError):
-            return error
+            return copy(error)  # each request gets its own: it will carry its id
         if isinstance(error, InvalidInput) and requests == 1:
             return InvalidArgument(str(error))
         if isinstance(error, StageHung):

@@ -16,7 +16,8 @@ from pipeline_dsl.ir import Binding
 from pipeline_dsl.plan import PortPlan, StagePlan
 from pipeline_dsl.types import Sized
 
-from .columns import Column, Stack
+from .cohort import Cohort
+from .columns import Column, CopySink, Items, Same, Stack
 from .padding import bucket_of, ragged_axis
 from .rows import ragged_rows
 
@@ -37,8 +38,17 @@ class Grouping:
         given = [(i, p) for i, p in enumerate(stage.inputs) if not p.filled]
         self._keyers = [_Keyer(i, p) for i, p in given if _needs_key(p)] if stage.has_rows else []
         self._padded = [(i, p) for i, p in given if p.type.has_rows and p.buckets]
+        self._optional = [i for i, p in given if p.type.optional] if stage.has_rows else []
         self.uniform = not self._keyers and not self._padded
         """Whether any two cohorts may share a batch, whatever their values."""
+
+    def present(self, cohort: Cohort, copies: CopySink) -> list[Cohort]:
+        """The cohort taken apart, so that in each part an optional port is there for all elements or its column is
+        None. Only values that a step made can differ in one cohort."""
+        parts = [cohort]
+        for index in self._optional:
+            parts = [p for part in parts for p in _by_presence(part, index, copies)]
+        return parts
 
     def keys(self, columns: Sequence[Column | None], binding: Binding, elements: int) -> list[Hashable] | None:
         """A key for each element; None if any may share a batch."""
@@ -73,27 +83,69 @@ class _Keyer:
     def keys(self, column: Column | None, binding: Binding, elements: int) -> Sequence[Hashable]:
         if column is None:
             return (None,) * elements
-        if isinstance(column, Stack) and self.port.type.has_rows:
-            skip = 1 if column.offsets is not None or binding == "lift" else 2
-            return (column.array.shape[skip:],) * elements
-        return [self._key(column.element(i), binding) for i in range(elements)]
-
-    def _key(self, value: Value, binding: Binding) -> Hashable:
-        if value is None:
-            return None
         if not self.port.type.has_rows:
-            return id(value) if isinstance(value, (np.ndarray, Ragged, dict, list)) else (type(value), value)
+            return _shared(column, elements)
         if self.port.type.is_ragged:
-            return "present"
-        shape = np.shape(value)
-        return shape if binding == "lift" else shape[1:]
+            return ["present"] * elements if self.port.form not in _EQUAL else _lengths(column, binding)
+        if isinstance(column, Stack):
+            return _tails(column, binding, elements)
+        shapes = [np.shape(column.element(i)) for i in range(elements)]
+        return shapes if binding == "lift" else [shape[1:] for shape in shapes]
+
+
+_EQUAL = ("dense", "object")
+"""Forms in which a ragged port takes rows of one length only."""
+
+
+def _shared(column: Column, elements: int) -> list[Hashable]:
+    """What stands for the value of each element, for a port that takes one value for the whole batch."""
+    held = isinstance(column, Items | Same)
+    return [_identity(column.element(i), held) for i in range(elements)]
+
+
+def _identity(value: Value, held: bool) -> Hashable:
+    """Equal for values that are the same. `held`: somebody keeps the object, so that its id is its own."""
+    if isinstance(value, np.ndarray | Ragged):
+        return id(value) if held else object()
+    if isinstance(value, dict | list | tuple):
+        return id(value)
+    return (float, value.hex()) if type(value) is float else (type(value), value)  # 0.0 == -0.0, and nan != nan
+
+
+def _tails(column: Stack, binding: Binding, elements: int) -> list[Hashable]:
+    """The shape of a row of each element."""
+    if binding == "lift" and column.offsets is not None:
+        return [(hi - lo, *column.array.shape[1:]) for lo, hi in pairwise(column.offsets)]
+    skip = 1 if column.offsets is not None or binding == "lift" else 2
+    return [column.array.shape[skip:]] * elements
+
+
+def _lengths(column: Column, binding: Binding) -> list[Hashable]:
+    """The lengths of the rows of each element; several only where it can not run at all."""
+    ragged, offsets = ragged_rows(column, binding)
+    lengths = ragged.lengths().tolist()
+    bounds = offsets if offsets is not None else range(len(lengths) + 1)
+    return [frozenset(lengths[lo:hi]) for lo, hi in pairwise(bounds)]
+
+
+def _by_presence(cohort: Cohort, index: int, copies: CopySink) -> list[Cohort]:
+    column = cohort.columns[index]
+    if not isinstance(column, Items):
+        return [cohort]
+    absent = [i for i, value in enumerate(column.items) if value is None]
+    if not absent:
+        return [cohort]
+    there = [i for i, value in enumerate(column.items) if value is not None]
+    gone = cohort.take(absent, copies, "group")
+    gone = Cohort(gone.layout, (*gone.columns[:index], None, *gone.columns[index + 1 :]))
+    return [cohort.take(there, copies, "group"), gone] if there else [gone]
 
 
 def _needs_key(port: PortPlan) -> bool:
     if port.type.optional or not port.type.has_rows:
         return True
     if port.type.is_ragged:
-        return False
+        return port.form in _EQUAL
     return not all(isinstance(d, Sized) and d.size.value is not None for d in port.type.dims[1:])
 
 

@@ -113,7 +113,9 @@ class Ingress:
 
 
 def _cohort(requests: list[Request]) -> Cohort:
-    columns = tuple([None if v[0] is None else Items(list(v)) for v in zip(*[r.values for r in requests])])
+    ports = requests[0].variant.pipeline.inputs
+    values = zip(*[r.values for r in requests])
+    columns = tuple([None if v[0] is None and p.type.optional else Items(list(v)) for p, v in zip(ports, values)])
     for request in requests:
         request.values = ()
     return Cohort(Layout(tuple(requests)), columns)
@@ -132,6 +134,6 @@ def _default(port: InputPlan, sizes: Mapping[str, Any]) -> Value:
     if not port.has_default or not port.type.has_rows:
         return port.default
     rows = np.empty(sizes.get(ROWS, 1), port.type.dtype.numpy)
-    rows[:] = port.default
+    rows.fill(port.default)
     rows.flags.writeable = False
     return rows

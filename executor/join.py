@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from .cohort import Cohort, Layout
-from .columns import Column, CopySink, merge
+from .columns import Column, CopySink, Items, merge
 from .request import Request
 
 Columns = tuple[Column | None, ...]
@@ -131,7 +131,19 @@ def _gather(parts: list[Part], copies: CopySink) -> Columns:
         return tuple(c if c is None else c.take(indices, copies, "join") for c in first[1])
     runs = _runs(parts)
     pieces = [tuple(c if c is None else c.cut(lo, hi) for c in columns) for columns, lo, hi in runs]
-    return tuple(None if p[0] is None else merge(p, copies, "join") for p in zip(*pieces))
+    counts = [hi - lo for _, lo, hi in runs]
+    return tuple(_merged(p, counts, copies) for p in zip(*pieces))
+
+
+def _merged(pieces: Sequence[Column | None], counts: Sequence[int], copies: CopySink) -> Column | None:
+    """One column from the pieces of several; where only some are there, the others' elements are None."""
+    there = [p for p in pieces if p is not None]
+    if not there:
+        return None
+    if len(there) == len(pieces):
+        return merge(there, copies, "join")
+    items = [None if p is None else p.element(i) for p, n in zip(pieces, counts) for i in range(n)]
+    return Items(items)
 
 
 def _runs(parts: Sequence[Part]) -> list[tuple[Columns, int, int]]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import backends
 from backends.base import BackendError, InstanceConfig
 from backends.checks import OutputCheck
-from backends.process import load_isolated
+from backends.process import ProcessInstance, load_isolated
 from pipeline_dsl.plan import Hardware, StagePlan
 
 from .columns import Copies
@@ -41,11 +42,13 @@ def load(stages: Sequence[StageRuntime], hardware: Hardware) -> None:
 
 
 def unload(stages: Sequence[StageRuntime], timeout: float = 5.0) -> None:
-    """Close all instances; an error in one does not keep the others open."""
+    """Close all instances; an error in one does not keep the others open. What still runs gets `timeout` seconds."""
     for stage in stages:
         for slot in stage.slots:
             try:
                 close = slot.instance.close
+                if isinstance(slot.instance, ProcessInstance):
+                    close = partial(slot.instance.close, timeout)
                 close() if slot.thread is None else slot.thread.call(close)
             except Exception as error:  # closing must go on; there is nobody to hand this to but the log
                 import logging
@@ -68,7 +71,7 @@ def _load_one(stage: StageRuntime, index: int) -> Slot:
     except (Exception, SystemExit) as error:
         thread.stop(1.0)
         raise LoadError(plan.name, f"{type(error).__name__}: {error}") from error
-    if slot.instance.thread_affine or plan.extra.get("thread") == "own":
+    if slot.instance.thread_affine or plan.extra.get("affine"):
         slot.thread = thread
     else:
         thread.stop(1.0)

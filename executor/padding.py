@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from backends.values import Array, Ragged, Value
+from backends.values import Array, InvalidInput, Ragged, Value
 from pipeline_dsl.plan import PortPlan
 from pipeline_dsl.types import Ragged as RaggedDim
 
@@ -54,7 +54,19 @@ def laid_out(port: PortPlan, value: Ragged, axis: int, length: int | None, copie
         if not value.is_packed:
             copies.copied(value.nbytes, "pack")
         return value.packed()[0]
-    return value
+    return value if port.form == "ragged" else _even(port, value, axis, copies)
+
+
+def _even(port: PortPlan, value: Ragged, axis: int, copies: CopySink) -> Array:
+    """Rows of one length as the array a stage takes that rejects any others. InvalidInput if there are others."""
+    found = sorted(set(value.lengths(axis).tolist()))
+    if len(found) > 1:
+        raise InvalidInput(f"`{port.name}` takes rows of one length, found lengths {', '.join(map(str, found))}")
+    if axis:
+        return _pad_axis(value, axis, port.pad_value, found[0] if found else 0, copies)
+    array = value.padded()
+    copies.copied(0 if value.is_padded or value.is_packed else size_of(array), "pad")
+    return array
 
 
 def _pad_axis(value: Ragged, axis: int, fill: Any, length: int, copies: CopySink) -> Array:
@@ -72,11 +84,16 @@ def _pad_axis(value: Ragged, axis: int, fill: Any, length: int, copies: CopySink
 def unpadded(port: PortPlan, value: Array, lengths: dict[str, Array]) -> Ragged:
     """A padded output with its real lengths, taken from the inputs' sizes of the same name."""
     value.flags.writeable = False
-    axis = next(a for a, d in enumerate(port.type.dims) if isinstance(d, RaggedDim))
-    dim = port.type.dims[axis]
-    assert isinstance(dim, RaggedDim)
-    real = np.asarray(dim.size.evaluate(lengths), np.int64)  # type: ignore[arg-type]  # arrays take the same operators
-    if axis == 1:
+    axis = ragged_axis(port)[1]
+    real = real_lengths(port, lengths)
+    if axis == 0:
         return Ragged(padded=value, lengths=real)
-    index: list[Any] = [slice(None)] * (axis - 1)
+    index: list[Any] = [slice(None)] * axis
     return Ragged([row[(*index, slice(n))] for row, n in zip(value, real.tolist())])
+
+
+def real_lengths(port: PortPlan, lengths: dict[str, Array]) -> Array:
+    """The lengths of an output's rows, from those of the inputs; its dim may be an expression of their names."""
+    dim = port.type.dims[ragged_axis(port)[1] + 1]
+    assert isinstance(dim, RaggedDim)
+    return np.asarray(dim.size.evaluate(lengths), np.int64)  # type: ignore[arg-type]  # arrays take the same operators

@@ -61,7 +61,11 @@ def _stacked(items: list[Value], port: PortPlan) -> Array:
     """Single values as rows of one array."""
     if port.type.rank == 1 and not isinstance(items[0], np.ndarray):
         made: Array = np.empty(len(items), port.type.dtype.numpy)
-        made[:] = items
+        if port.type.dtype.numeric:
+            made[:] = items
+        else:
+            for i, item in enumerate(items):  # numpy would take lists, which JSON data may be, apart
+                made[i] = item
         return made
     if len(items) == 1:
         only: Array = items[0][None]
@@ -78,7 +82,10 @@ def ragged_rows(column: Column, binding: Binding) -> tuple[Ragged, Offsets | Non
     if isinstance(column, Same):
         raise TypeError("a constant single value is not ragged")  # the checker lets it go to `T[*]` only
     if isinstance(column, Jagged):
-        return column.ragged, column.offsets
+        if column.offsets is not None or binding == "lift":
+            return column.ragged, column.offsets
+        values, offsets = column.ragged.packed()  # each element is a matrix, and its rows are what is wanted
+        return as_ragged(values), offsets.tolist()
     if isinstance(column, Stack):
         return _ragged_stack(column, binding)
     if binding == "lift":
@@ -106,6 +113,15 @@ def as_ragged(value: Value) -> Ragged:
     if isinstance(value, np.ndarray) and value.ndim >= 2:
         return Ragged(padded=value, lengths=np.full(len(value), value.shape[1], np.int64))
     return Ragged(list(value))
+
+
+def row_offsets(column: Column, binding: Binding) -> Offsets:
+    """Where the rows of each element begin, [elements + 1]."""
+    if binding != "rows" or isinstance(column, Same):
+        return uniform_offsets(len(column))
+    if not isinstance(column, Items) and column.offsets is not None:
+        return column.offsets
+    return offsets_of([len(column.element(i)) for i in range(len(column))])
 
 
 def stacked_offsets(stacks: Sequence[Stack]) -> Offsets:

@@ -105,7 +105,7 @@ class StageRuntime:
         """A cohort as it enters the inbox: cut where group keys differ, or where it exceeds the row limit."""
         deadline = now + node.timeout_ns if node.timeout_ns else NEVER
         made = []
-        for part, key in self._groups(cohort, node, copies):
+        for part, key in [g for c in self.grouping.present(cohort, copies) for g in self._groups(c, node, copies)]:
             rows = self.assembler.rows(part.columns, node.binding, len(part))
             if self.max_rows and rows > self.max_rows and len(part) > 1:
                 pieces = self._pieces(part, node)

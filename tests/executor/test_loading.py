@@ -97,7 +97,7 @@ def test_a_file_without_the_port_is_named(tmp_path: Path) -> None:
 def test_a_wrong_result_fails_before_it_is_ready() -> None:
     witness = Witness(width=5)
     running = engine(witness, warmup_batch=[1])
-    with pytest.raises(LoadError, match="warm-up raised OutputError.*output `y`"):
+    with pytest.raises(LoadError, match=r"warm-up raised OutputError.*output `y`"):
         running.start()
     running.stop()
     assert witness.open == 0
@@ -131,9 +131,9 @@ def test_a_thread_affine_instance_stays_on_its_thread() -> None:
     assert len(witness.threads) == 1
 
 
-def test_thread_own_keeps_instances_on_threads_of_their_own() -> None:
+def test_affine_keeps_instances_on_threads_of_their_own() -> None:
     witness = Witness()
-    running = engine(witness, thread="own")
+    running = engine(witness, affine=True)
     running.start()
     for i in range(5):
         running.submit("p", {"x": row(i)}).result(PATIENCE)
