@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pipeline_dsl.errors.load import ARTIFACT_DIFFERS, VERSIONS_DIFFER
 from pipeline_dsl.plan import StagePlan
 from pipeline_dsl.spell import did_you_mean
 
@@ -36,6 +37,13 @@ def missing_library(stage: StagePlan, package: str, extra: str, error: ImportErr
     else:
         message = f"stage `{stage.name}`: importing {package} failed: {error}"
     return BackendError(message, f"pip install 'pipectl[{extra}]'")
+
+
+def disagreement(stage: StagePlan, text: str, hint: str) -> BackendError:
+    """What to say when a file is not what the signature says (E0310; E0311 where it is one of several versions)."""
+    entry = VERSIONS_DIFFER if len(stage.contract.versions) > 1 else ARTIFACT_DIFFERS
+    message = f"stage `{stage.name}`: {entry.code}: {text}"
+    return BackendError(message, f"{hint}; `pipectl explain {entry.code}` says more")
 
 
 def host_only(stage: StagePlan, device: str) -> None:

@@ -82,7 +82,10 @@ class InstanceConfig:
 
 @runtime_checkable
 class Instance(Protocol):
-    """One loaded copy of a stage."""
+    """One loaded copy of a stage.
+
+    One that reads nothing of a batch but `inputs` and `rows` may have an attribute `wants_context = False`: the
+    rest is left at its defaults then, which saves time per batch."""
 
     thread_affine: bool
     """All calls must come from the thread that loaded it."""

@@ -8,7 +8,7 @@ changed. Outputs of static shape take a fast path without a table of sizes. Chec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,11 +21,9 @@ from pipeline_dsl.types import Rows, Sized
 
 from .base import Batch, BatchResult
 from .convert import TEXT_TYPES, describe, scalar
-from .inputs import check_input, check_inputs
+from .inputs import check_json
 from .shapes import ROWS, Dims, Mismatch, RaggedDims, Sizes, check_bounds, dims_of, packed_dims
 from .values import Ragged, Value
-
-__all__ = ["OutputCheck", "OutputError", "check_input", "check_inputs"]
 
 _ndarray = np.ndarray
 
@@ -178,8 +176,11 @@ class PortCheck:
         else:
             wanted = "a Ragged" if self._dims is None else "an ndarray"
             raise Mismatch(f"{self.port.type} is expected as {wanted}, found {describe(value)}")
+        skipped = failed if self.port.type.has_rows else None
         if self._text is not None:
-            _check_items(parts, self._text, failed if self.port.type.has_rows else None)
+            _check_items(parts, self._text, skipped)
+        elif self.port.type.dtype.name == "json":
+            _check_json(parts, skipped)
 
     def shape(self, value: Value, sizes: Sizes) -> None:
         """Mismatch if a size is not what the type and the known sizes allow; binds the names it meets."""
@@ -226,7 +227,9 @@ def _parts(value: Ragged) -> list[Any]:
 def _check_scalar(value: Value, port: PortPlan) -> None:
     if isinstance(value, np.ndarray | np.generic):
         raise Mismatch(f"{port.type} is expected as a Python value, found {describe(value)}")
-    scalar(value, port.type.dtype)
+    found = scalar(value, port.type.dtype)
+    if port.type.dtype.name == "json":
+        check_json(found)
 
 
 def _check_items(parts: list[Any], wanted: type, failed: Mapping[int, Exception] | None) -> None:
@@ -234,7 +237,21 @@ def _check_items(parts: list[Any], wanted: type, failed: Mapping[int, Exception]
         items = part.ravel().tolist()
         if {*map(type, items)} <= {wanted}:
             continue
-        width = max(len(items) // max(len(part), 1), 1)
-        for i, item in enumerate(items):
-            if type(item) is not wanted and not (failed and i // width in failed):
+        for i, item in _judged(part, items, failed):
+            if type(item) is not wanted:
                 raise Mismatch(f"{wanted.__name__} is expected, found {describe(item)} at item {i}")
+
+
+def _check_json(parts: list[Any], failed: Mapping[int, Exception] | None) -> None:
+    for part in parts:
+        for i, item in _judged(part, part.ravel().tolist(), failed):
+            try:
+                check_json(item)
+            except Mismatch as error:
+                raise Mismatch(f"item {i}: {error}") from None
+
+
+def _judged(part: Any, items: list[Any], failed: Mapping[int, Exception] | None) -> Iterator[tuple[int, Any]]:
+    """The items of rows that did not fail, with their numbers."""
+    width = max(len(items) // max(len(part), 1), 1)
+    return ((i, item) for i, item in enumerate(items) if not (failed and i // width in failed))

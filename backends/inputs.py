@@ -195,7 +195,8 @@ def check_json(value: Any, depth: int = 0) -> None:
                 raise Mismatch(f"JSON data is expected, found a key of type {type(key).__name__}")
             check_json(item, depth + 1)
     else:
-        raise Mismatch(f"JSON data is expected, found {describe(value)}")
+        hint = "; .tolist() makes it JSON" if isinstance(value, np.ndarray | np.generic) else ""
+        raise Mismatch(f"JSON data is expected, found {describe(value)}{hint}")
 
 
 def _refuse_single(value: Any, declared: TensorType) -> None:

@@ -14,7 +14,7 @@ from pipeline_dsl.ir import TensorName
 from pipeline_dsl.plan import PortPlan, StagePlan
 from pipeline_dsl.types import Ragged, Rows, Sized
 
-from .base import BackendError
+from .artifact import disagreement
 
 DTYPES = {
     "tensor(bool)": "bool",
@@ -82,7 +82,7 @@ def match(
         for slot in found_out:
             problems += _differences(slot, stage, is_input=False)
     if problems:
-        raise BackendError(_message(stage, path, inputs, outputs, problems), _hint(stage, problems))
+        raise disagreement(stage, _message(stage, path, inputs, outputs, problems), _hint(problems))
     return found_in, found_out
 
 
@@ -172,14 +172,14 @@ def _message(
 
     return "\n".join(
         [
-            f"stage `{stage.name}` and {path} disagree: {'; '.join(problems)}",
+            f"the signature and {path} disagree: {'; '.join(problems)}",
             f"  signature: ({ports(stage.inputs)}) -> ({ports(stage.outputs)})",
             f"  file:      ({listed(inputs)}) -> ({listed(outputs)})",
         ]
     )
 
 
-def _hint(stage: StagePlan, problems: list[str]) -> str:
+def _hint(problems: list[str]) -> str:
     text = " ".join(problems)
     if "row axis is fixed at" in text:
         size = text.partition("row axis is fixed at ")[2].partition(" ")[0].rstrip(";")

@@ -1,7 +1,8 @@
 """Backend `torch`: torch.export programs, TorchScript, and weights with a factory, on the host.
 
-    torch("model.pt2")   torch("model.ts")   torch("weights.safetensors", factory = "pkg.mod:build", key =
-    value)
+    torch("model.pt2")
+    torch("model.ts")
+    torch("weights.safetensors", factory = "pkg.mod:build", key = value)
 
 Inputs go by position in port order, as tensors over the same memory; a module that writes one of them fails,
 since other branches share it. Outputs come by position, or by port name if the module returns a dict. All
@@ -19,7 +20,7 @@ import numpy as np
 
 from pipeline_dsl.plan import StagePlan
 
-from .artifact import artifact_path, host_only, keys_of, missing_library
+from .artifact import artifact_path, disagreement, host_only, keys_of, missing_library
 from .base import BackendError, Batch, BatchResult, Instance, InstanceConfig
 from .checks import OutputError
 from .chunks import in_chunks
@@ -61,7 +62,7 @@ class TorchInstance:
         self._on_copy = config.on_copy
         self._threads = max(config.threads, 1)
         self._names = tuple(port.name for port in stage.outputs)
-        self._own = _storages(module)
+        self._own = _storages(torch, module)
         self._run: Callable[[tuple[Any, ...], int], list[Any]] = (
             in_chunks(self._call, stage, config) if stage.contract.rows else lambda inputs, rows: self._call(inputs)
         )
@@ -160,9 +161,12 @@ def _built(torch: Any, path: Path, stage: StagePlan) -> Any:
         raise
 
 
-def _storages(module: Any) -> frozenset[int]:
-    """Memory the module keeps: an output in it would be handed out twice."""
-    kept = [*module.parameters(), *module.buffers()]
+def _storages(torch: Any, module: Any) -> frozenset[int]:
+    """Memory the module keeps: an output in it would be handed out twice.
+
+    Tensors that are plain attributes count where Python sees them, which it does not in TorchScript."""
+    attributes = (value for part in module.modules() for value in vars(part).values())
+    kept = [*module.parameters(), *module.buffers(), *(v for v in attributes if isinstance(v, torch.Tensor))]
     return frozenset(t.untyped_storage().data_ptr() for t in kept) - {0}
 
 
@@ -181,26 +185,26 @@ def _check_sizes(port: Any, value: Any, path: Path, stage: StagePlan) -> None:
     sizes = [n if isinstance(n, int) else None for n in value.shape]
     dtype = str(value.dtype).removeprefix("torch.")
     shown = f"{dtype}[{', '.join('?' if n is None else str(n) for n in sizes)}]"
-    message = f"stage `{stage.name}`: port `{port.name}` is {port.type}, {path} was exported for {shown}"
+    text = f"port `{port.name}` is {port.type}, {path} was exported for {shown}"
     if dtype != str(port.type.dtype.numpy):
-        raise BackendError(message, "change the signature, or export the model again")
+        raise disagreement(stage, text, "change the signature, or export the model again")
     if port.type.has_rest or port.form == "packed":
         return
     if len(sizes) != len(port.type.dims):
-        raise BackendError(message, "change the signature, or export the model again")
+        raise disagreement(stage, text, "change the signature, or export the model again")
     if port.type.has_rows and sizes[0] not in (None, stage.contract.rows):
-        raise BackendError(message, f"add `rows = {sizes[0]}`, or export it with a dynamic first size")
+        raise disagreement(stage, text, f"add `rows = {sizes[0]}`, or export it with a dynamic first size")
     for dim, size in zip(port.type.dims, sizes):
         declared = getattr(getattr(dim, "size", None), "value", None)
         if size is not None and declared is not None and declared != size:
-            raise BackendError(message, "change the signature, or export the model again")
+            raise disagreement(stage, text, "change the signature, or export the model again")
 
 
 def _check_count(found: int, path: Path, stage: StagePlan, optional: int = 0) -> None:
     if not found - optional <= len(stage.inputs) <= found:
         ports = ", ".join(port.name for port in stage.inputs)
-        message = f"stage `{stage.name}`: {path} takes {found} inputs, the signature has {len(stage.inputs)} ({ports})"
-        raise BackendError(message, "inputs are passed by position, in port order")
+        text = f"{path} takes {found} inputs, the signature has {len(stage.inputs)} ({ports})"
+        raise disagreement(stage, text, "inputs are passed by position, in port order")
 
 
 def _refuse_unsupported(stage: StagePlan) -> None:

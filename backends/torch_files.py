@@ -16,6 +16,7 @@ from typing import Any
 
 from pipeline_dsl.plan import StagePlan
 
+from .artifact import missing_library
 from .base import BackendError
 
 EXPORTED = (".pt2",)
@@ -54,6 +55,8 @@ def load_weights(torch: Any, module: Any, path: Path, stage: StagePlan) -> None:
             weights = load_file(str(path), device="cpu")
         else:
             weights = torch.load(str(path), map_location="cpu", weights_only=True)
+    except ImportError as error:
+        raise missing_library(stage, "safetensors", "torch", error) from error
     except Exception as error:
         raise _not_a_model(path, stage, error, "only files of plain weights are read") from error
     try:

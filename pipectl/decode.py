@@ -128,7 +128,7 @@ def _from_archive(port: InputPlan, path: Path) -> Any:
     import numpy as np
 
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             names = list(archive.files)
             name = port.name if port.name in names else names[0] if len(names) == 1 else ""
             if not name:

@@ -141,12 +141,13 @@ class ProcessInstance:
             self._use(None, warm_up)
             self._supervisor.warm = True
 
-    def close(self) -> None:
+    def close(self, seconds: float | None = None) -> None:
         """End the child and release everything but arrays that are still held. Idempotent. A batch that still runs
-        after the time to stop ends with its child."""
-        held = self._lock.acquire(timeout=self._limits.stop_s)
+        after so long (`Limits.stop_s` if None) ends with its child."""
+        patience = self._limits.stop_s if seconds is None else seconds
+        held = self._lock.acquire(timeout=patience)
         try:
-            self._supervisor.close(self._limits.stop_s if held else 0.0)
+            self._supervisor.close(patience if held else 0.0)
         finally:
             if held:
                 self._lock.release()
