@@ -3,9 +3,8 @@
 Values are spooled to temporary files as they come and written as arrays at the end. `id` names the answered
 requests. An output of equal shapes is stacked, [requests, ...]; one of unequal first sizes is joined along
 the first axis, beside `<output>.offsets` int64 [requests + 1]. Rows of ragged outputs are joined one after
-the other, beside
-`<output>.lengths` int64 [rows] and the offsets of each request's rows. Absent optional values and values
-that can not be joined are an error that says to use .jsonl.
+the other, beside `<output>.lengths` int64 [rows] and the offsets of each request's rows. Absent optional
+values and values that can not be joined are an error that says to use another format.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from __future__ import annotations
 import json
 import tempfile
 import zipfile
+from array import array
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -81,25 +81,26 @@ class _Spool:
         self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the spool
         self._dtype: np.dtype[Any] | None = None
         self._shapes: list[tuple[int, ...]] = []
-        self._lengths: list[int] | None = None
+        self._lengths: array[int] | None = None
         self._longest = 1
         """Characters of the longest string."""
 
     def add(self, value: Any) -> None:
         if isinstance(value, Ragged):
-            self._lengths = [*(self._lengths or ()), *map(int, value.lengths())]
+            self._lengths = array("q") if self._lengths is None else self._lengths
+            self._lengths.extend(value.lengths().tolist())
             value = self._packed(value)
-        array = np.asarray(value, dtype=object) if isinstance(value, str | bytes) else np.asarray(value)
-        if self._dtype not in (None, array.dtype) or (array.dtype.kind == "O" and not _is_text(array)):
+        data = np.asarray(value, dtype=object) if isinstance(value, str | bytes) else np.asarray(value)
+        if self._dtype not in (None, data.dtype) or (data.dtype.kind == "O" and not _is_text(data)):
             raise self._unfit("its values are not all arrays of one dtype, or text")
-        self._dtype = array.dtype
-        self._shapes.append(array.shape)
-        if array.dtype.kind == "O":
-            for text in array.ravel():
+        self._dtype = data.dtype
+        self._shapes.append(data.shape)
+        if data.dtype.kind == "O":
+            for text in data.ravel():
                 self._longest = max(self._longest, len(text))
                 self._file.write(json.dumps(text).encode() + b"\n")
         else:
-            self._file.write(np.ascontiguousarray(array).tobytes())
+            self._file.write(np.ascontiguousarray(data).tobytes())
 
     def save(self, archive: zipfile.ZipFile) -> None:
         """Write the array, and offsets where requests differ in their first size."""
@@ -143,7 +144,7 @@ class _Spool:
             yield np.asarray(json.loads(line), dtype).tobytes()
 
     def _unfit(self, why: str) -> OutputError:
-        return OutputError(f"output `{self.name}` does not fit an .npz file: {why}", "write a .jsonl file")
+        return OutputError(f"output `{self.name}` does not fit an .npz file: {why}", "write a .jsonl or .parquet file")
 
 
 def _is_text(array: Array) -> bool:

@@ -50,6 +50,9 @@ def _other(error: Exception, session: Session) -> Exit:
     if isinstance(error, Hinted):
         session.problem(str(error), error.hint)
         return Exit.USAGE if isinstance(error, OptionError) else Exit.RUNTIME
+    if isinstance(error, ModuleNotFoundError) and error.name == "ml_dtypes":
+        session.problem("bf16 needs the package ml-dtypes", "pip install ml-dtypes")
+        return Exit.LOAD
     if isinstance(error, OSError) and error.filename:
         session.problem(f"{error.filename}: {error.strerror}")
         return Exit.RUNTIME

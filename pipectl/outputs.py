@@ -8,14 +8,15 @@ of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from pipeline_dsl.plan import OutputPlan
 
-from .encode import to_cell, to_json, to_line
+from .encode import printable, to_cell, to_json, to_line
 from .errors import OptionError
 
 
@@ -52,6 +53,9 @@ class Writer(Protocol):
         """Write what is held back. Called after an error as well, and may be called again."""
 
 
+Maker = Callable[[Path, Sequence[OutputPlan]], Writer]
+
+
 class JsonLines:
     """One object a line: `index`, `id`, then `outputs`, or `error` with code, message and node."""
 
@@ -74,50 +78,84 @@ class Table:
     out."""
 
     HELD = 64
+    HELD_SECONDS = 0.5
+    """How long answers that are there may wait for others."""
 
-    def __init__(self, stream: TextIO, head: str, outputs: Sequence[str]) -> None:
+    def __init__(
+        self, stream: TextIO, head: str, outputs: Sequence[str], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._stream = stream
         self._outputs = outputs
+        self._clock = clock
+        self._first: float | None = None
+        """When the first answer came."""
         self._widths: list[int] | None = None
         self._held: list[list[str]] = [[head, *outputs]]
 
     def write(self, answer: Answer) -> None:
         self._held.append(self._row(answer))
-        if self._widths is not None or len(self._held) > self.HELD:
+        if self._first is None:
+            self._first = self._clock()
+        waited = self._clock() - self._first
+        if self._widths is not None or len(self._held) > self.HELD or waited >= self.HELD_SECONDS:
             self._flush()
 
     def close(self) -> None:
-        if len(self._held) > 1 or self._widths is not None:
+        if self._first is not None:
             self._flush()
         self._stream.flush()
 
     def _row(self, answer: Answer) -> list[str]:
+        name = printable(answer.id)
         if answer.failure:
-            return [answer.id, f"error {answer.failure}"]
+            return [name, printable(f"error {answer.failure}")]
         outputs = answer.outputs or {}
-        return [answer.id, *(to_cell(outputs.get(name)) for name in self._outputs)]
+        return [name, *(to_cell(outputs.get(port)) for port in self._outputs)]
 
     def _flush(self) -> None:
         if self._widths is None:
-            full = [row for row in self._held if len(row) == len(self._outputs) + 1]
-            self._widths = [max(map(len, column)) for column in zip(*full)]
+            self._widths = self._settled()
         for row in self._held:
-            cells = [cell.ljust(width) for cell, width in zip(row, self._widths)]
-            self._stream.write("  ".join([*cells[:-1], row[-1]]) + "\n" if row else "\n")
+            padded = [cell + " " * (width - _width(cell)) for cell, width in zip(row[:-1], self._widths)]
+            self._stream.write("  ".join([*padded, row[-1]]) + "\n")
         self._held = []
 
+    def _settled(self) -> list[int]:
+        """Widths of the columns. A failure stands in place of all outputs, and so counts for none of them."""
+        answered = [row for row in self._held if len(row) == len(self._outputs) + 1]
+        widths = [max(map(_width, column)) for column in zip(*answered)]
+        return [max(_width(row[0]) for row in self._held), *widths[1:]]
 
-def open_file(path: Path, outputs: Sequence[OutputPlan]) -> Writer:
-    """The writer for a file, by its ending. OptionError if there is none, or the file can not be made."""
+
+def _width(text: str) -> int:
+    """Places a text takes on a terminal."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def opener(path: Path, outputs: Sequence[OutputPlan]) -> Callable[[], Writer]:
+    """What makes the writer for a file, by its ending; the file is not touched before it is called.
+
+    OptionError at once if there is no such writer or no folder for the file, and later if it can not be made."""
     makers = {".jsonl": _jsonl, ".npz": _npz, ".parquet": _parquet}
     make = makers.get(path.suffix.lower())
     if make is None:
         known = ", ".join(makers)
         raise OptionError(f"`{path}` has no ending that says how to write it", f"use one of {known}")
-    try:
-        return make(path, outputs)
-    except OSError as error:
-        raise OptionError(f"can not write `{path}`: {error.strerror}") from None
+    if not path.parent.is_dir():
+        raise OptionError(f"can not write `{path}`: there is no folder `{path.parent}`")
+    writer = make()
+
+    def opened() -> Writer:
+        try:
+            return writer(path, outputs)
+        except OSError as error:
+            raise OptionError(f"can not write `{path}`: {error.strerror}") from None
+
+    return opened
 
 
 def record(answer: Answer) -> dict[str, Any]:
@@ -131,19 +169,19 @@ def record(answer: Answer) -> dict[str, Any]:
     return found
 
 
-def _jsonl(path: Path, outputs: Sequence[OutputPlan]) -> Writer:
-    return JsonLines(path.open("w", encoding="utf-8"), owned=True)
+def _jsonl() -> Maker:
+    return lambda path, _: JsonLines(path.open("w", encoding="utf-8"), owned=True)
 
 
-def _npz(path: Path, outputs: Sequence[OutputPlan]) -> Writer:
+def _npz() -> Maker:
     from .archive import Npz
 
-    return Npz(path, [port.name for port in outputs])
+    return lambda path, outputs: Npz(path, [port.name for port in outputs])
 
 
-def _parquet(path: Path, outputs: Sequence[OutputPlan]) -> Writer:
+def _parquet() -> Maker:
     try:
         from .parquet import Parquet
     except ImportError:
         raise OptionError("writing parquet needs pyarrow", "pip install 'pipectl[parquet]'") from None
-    return Parquet(path, outputs)
+    return Parquet

@@ -14,6 +14,7 @@ from pipectl.options import schedule
 
 if TYPE_CHECKING:
     from pipeline_dsl.diagnostics import Diagnostic
+    from pipeline_dsl.plan import Hardware
 
 FORMATS = ("text", "json", "github", "sarif")
 
@@ -21,16 +22,19 @@ FORMATS = ("text", "json", "github", "sarif")
 @click.command("check")
 @click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", help="How to show mistakes.")
+@click.option("--host", is_flag=True, help="Profiles must find their devices on this machine.")
 @schedule
 @common
 @click.pass_obj
-def command(session: Session, files: tuple[str, ...], form: str, profile: str | None, params: dict[str, str]) -> Exit:
+def command(
+    session: Session, files: tuple[str, ...], form: str, host: bool, profile: str | None, params: dict[str, str]
+) -> Exit:
     """Find the mistakes in .pipe files.
 
     All of them in one run, with every profile unless one is named. Imports no user code and opens no models.
     Exit code 1 if there is an error; warnings alone give 0.
     """
-    found = [d for file in files for d in _check(file, profile, params)]
+    found = [d for file in files for d in _check(file, profile, params, host)]
     sys.stdout.write(_shown(found, form, session))
     errors = [d for d in found if d.severity == "error"]
     if form == "text" and not found:
@@ -38,12 +42,18 @@ def command(session: Session, files: tuple[str, ...], form: str, profile: str | 
     return Exit.PROBLEMS if errors else Exit.OK
 
 
-def _check(file: str, profile: str | None, params: dict[str, str]) -> list[Diagnostic]:
+def _check(file: str, profile: str | None, params: dict[str, str], host: bool) -> list[Diagnostic]:
     from pipeline_dsl.check import Options
     from pipeline_dsl.compile import check_path
 
-    _, sink = check_path(file, Options(profile, params))
+    _, sink = check_path(file, Options(profile, params, hardware=_machine() if host else None))
     return sink.sorted()
+
+
+def _machine() -> Hardware:
+    from pipectl.hardware import probe
+
+    return probe()
 
 
 def _shown(found: list[Diagnostic], form: str, session: Session) -> str:

@@ -54,12 +54,11 @@ def _drawn(file: str, pipeline: str | None, form: str, profile: str | None, para
     from pipeline_dsl.compile import check_path, optimized
     from pipeline_dsl.diagnostics import CompileError
 
-    machine = probe()
-    program, sink = check_path(file, Options(profile, params, hardware=machine))
+    program, sink = check_path(file, Options(profile, params))
     if program is None or sink.has_errors:
         raise CompileError(sink.sorted())
     name = the_one(file, list(program.pipelines), pipeline)
-    devices = graph_text.devices_of(planning.build(optimized(program), machine), name)
+    devices = graph_text.devices_of(planning.build(optimized(program), probe()), name)
     draw = {"dot": graph_text.dot, "svg": graph_text.svg, "mermaid": graph_text.mermaid, "json": _json}[form]
     return draw(program.pipelines[name], devices)
 

@@ -10,9 +10,10 @@ from pipectl.options import pipe_file, schedule
 
 @click.command("plan")
 @pipe_file
+@click.option("--offline", is_flag=True, help="For any machine: devices need not be here.")
 @schedule
 @common
-def command(file: str, profile: str | None, params: dict[str, str]) -> None:
+def command(file: str, offline: bool, profile: str | None, params: dict[str, str]) -> None:
     """Show how a file would run on this machine.
 
     Stages with their instances and batching, steps in order with levels and runs, copies with their bytes,
@@ -22,6 +23,5 @@ def command(file: str, profile: str | None, params: dict[str, str]) -> None:
     from pipeline_dsl.compile import compile_path
     from pipeline_dsl.plan_text import plan_text
 
-    machine = probe()
-    plan = compile_path(file, Options(profile, params, hardware=machine), machine)
+    plan = compile_path(file, Options(profile, params), None if offline else probe())
     click.echo(plan_text(plan).rstrip("\n"))

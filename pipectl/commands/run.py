@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from pipectl.report import Report
     from pipeline_dsl.plan import PipelinePlan, Plan
 
-SWITCH_SECONDS = 1e-4
-"""How long one thread may hold the interpreter. Python's 5 ms would stall a branch beside a busy one."""
 LEAST_IN_FLIGHT = 64
 SHOWN_FAILURES = 10
 """Failures that are told on stderr when answers go to a file."""
@@ -87,14 +84,18 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> list[str
 def command(session: Session, /, **options: object) -> Exit:
     """Answer requests with a pipeline.
 
-    \b pipectl run hello.pipe --input name=Ada --input name=Grace pipectl run digits.pipe --input
-    'image=@scans/*.png' --output labels.parquet pipectl run embed.pipe --jsonl lines.jsonl --output
-    vectors.npz
+    \b
+    pipectl run hello.pipe --input name=Ada --input name=Grace
+    pipectl run digits.pipe --input 'image=@scans/*.png' --output labels.parquet
+    pipectl run embed.pipe --jsonl lines.jsonl --output vectors.npz
 
     A VALUE is text for string and bytes ports and JSON for others; a text that starts with @ is written @@.
     Files are taken as bytes, text, .npy, .npz, .json or an image, as the port asks. Requests run
     concurrently; answers come in order, failures in their place, and give exit code 4. Ctrl-C finishes what
-    is under way."""
+    is under way.
+
+    The last table has a line for each node: the mean wait of a request, the mean time of a batch, and the node's
+    share of the time that requests spent on their longest way through the graph."""
     return _run(Settings(**options), session)  # type: ignore[arg-type]  # click made them from the options above
 
 
@@ -102,14 +103,15 @@ def _run(settings: Settings, session: Session) -> Exit:
     from executor.trace import Recorder
     from pipectl.app import compile, load  # noqa: A004 - the public name
     from pipectl.interrupt import Interrupt
+    from pipectl.tuning import tuned
 
     plan = compile(settings.file, profile=settings.profile, params=settings.params)
     pipeline = plan.pipelines[the_one(settings.file, list(plan.pipelines), settings.pipeline)]
     requests = _requests(pipeline, settings)
     _check_outputs(pipeline, settings.outputs)
     recorder = Recorder() if settings.trace else None
-    with _responsive(), _writer(pipeline, settings) as writer, load(plan, recorder=recorder) as app:
-        gc.freeze()
+    open_writer = _writer(pipeline, settings)
+    with load(plan, recorder=recorder) as app, tuned(plan), closing(open_writer()) as writer:
         with Interrupt() as interrupt:
             code = _answer(app, app[pipeline.name], requests, settings, session, writer, interrupt)
         if settings.metrics:
@@ -136,33 +138,17 @@ def _check_outputs(pipeline: PipelinePlan, wanted: Iterable[str] | None) -> None
             raise click.UsageError(f"pipeline `{pipeline.name}` has no output `{name}`, but {', '.join(names)}")
 
 
-@contextmanager
-def _responsive() -> Iterator[None]:
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_SECONDS)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
-        gc.unfreeze()
-
-
-@contextmanager
-def _writer(pipeline: PipelinePlan, settings: Settings) -> Iterator[Writer]:
-    """Where answers go; complete when left."""
-    from pipectl.outputs import JsonLines, Table, open_file
+def _writer(pipeline: PipelinePlan, settings: Settings) -> Callable[[], Writer]:
+    """What opens the place where answers go. A file is opened when all stages are loaded: a mistake before that must
+    not cost the answers it holds."""
+    from pipectl.outputs import JsonLines, Table, opener
 
     ports = [p for p in pipeline.outputs if settings.outputs is None or p.name in settings.outputs]
     if settings.output:
-        writer = open_file(settings.output, ports)
-    elif settings.form == "json":
-        writer = JsonLines(sys.stdout)
-    else:
-        writer = Table(sys.stdout, _head(pipeline, settings.inputs), [port.name for port in ports])
-    try:
-        yield writer
-    finally:
-        writer.close()
+        return opener(settings.output, ports)
+    if settings.form == "json":
+        return lambda: JsonLines(sys.stdout)
+    return lambda: Table(sys.stdout, _head(pipeline, settings.inputs), [port.name for port in ports])
 
 
 def _head(pipeline: PipelinePlan, inputs: Iterable[str]) -> str:
@@ -227,9 +213,10 @@ def _in_flight(plan: Plan, pipeline: str) -> int:
 
 def _tell(answer: Answer, report: Report, session: Session) -> None:
     """A failure, where the answers themselves go to a file."""
-    assert answer.failure is not None
+    from pipectl.encode import printable
+
     if report.failed <= SHOWN_FAILURES:
-        session.problem(f"request {answer.index} ({answer.id}): {answer.failure}")
+        session.problem(printable(f"request {answer.index} ({answer.id}): {answer.failure}"))
     elif report.failed == SHOWN_FAILURES + 1:
         session.warn("further failures are in the file only")
 

@@ -78,6 +78,15 @@ def test_what_the_signature_says_passes_as_it_is(inputs, outputs, given, found):
         ("x: f32[*, 4]", "y: string[*]", [ones(2, 4)], [texts("a", b"b")], "str is expected, found bytes at item 1"),
         ("x: f32[*, 4]", "y: string[*]", [ones(2, 4)], [np.array(["a", "b"])], "found <U1"),
         ("x: f32[4]", "y: u8", [ones(4)], [300], "300 does not fit u8"),
+        ("x: f32[4]", "y: json", [ones(4)], [{"a": F32(1)}], r"found float32; .tolist\(\) makes it JSON"),
+        (
+            "x: f32[*, 4]",
+            "y: json[*]",
+            [ones(2, 4)],
+            [texts(1, {"a": [ones(2)]})],
+            r"item 1: JSON data is expected, found float32 \[2\]",
+        ),
+        ("x: f32[*, 4]", "y: json[*]", [ones(1, 4)], [texts(b"a")], "JSON data is expected, found bytes"),
         ("x: f32[4]", "y: u8", [ones(4)], [np.uint8(3)], "as a Python value"),
         ("x: f32[4]", "y: bool", [ones(4)], [1], "bool is expected, found int 1"),
         ("x: f32[*, 4]", "y: f32[*, ~L]", [ones(2, 4)], [ones(2, 4)], "as a Ragged"),
@@ -122,6 +131,8 @@ def test_a_failed_row_may_hold_anything_but_the_others_may_not():
         checked(plan, [ones(3, 4)], texts("a", None, None), failed=failed)
     with pytest.raises(OutputError, match="must be 3"):
         checked(plan, [ones(3, 4)], texts("a", None), failed=failed)
+    plan = stage("null", "x: f32[*, 4]", "y: json[*]")
+    checked(plan, [ones(3, 4)], texts({"a": 1}, b"", None), failed=failed)
 
 
 def test_when_every_row_failed_nothing_is_looked_at():

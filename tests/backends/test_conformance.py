@@ -1,9 +1,11 @@
-"""Every backend of ours passes the public suite."""
+"""Every backend of ours passes the public suite, and so does one that is written with nothing but the contract."""
 
+import numpy as np
 import pytest
 
-from backends import load
+from backends import Backend, BackendError, Batch, BatchResult, Instance, InstanceConfig, load
 from backends.conformance import Conformance
+from pipeline_dsl.plan import StagePlan
 from tests.backends.models import doubling
 from tests.backends.stages import stage
 
@@ -12,7 +14,8 @@ X, Y = "x: f32[*, 4]", "y: f32[*, 4]"
 
 @pytest.fixture(autouse=True)
 def _folder(request, tmp_path_factory):
-    request.instance.folder = tmp_path_factory.mktemp("stage")
+    if request.instance is not None:
+        request.instance.folder = tmp_path_factory.mktemp("stage")
 
 
 class TestNull(Conformance):
@@ -95,6 +98,85 @@ class TestTorch(Conformance):
             stage("torch", X, Y, folder=self.folder, artifact="text.pt2"),
             stage("torch", "x: f32[*, 5]", Y, folder=self.folder, artifact="double.pt2"),
         ]
+
+
+class Foreign:
+    """What someone else might write: the members of `Backend` and no more."""
+
+    name = "foreign"
+
+    def load(self, stage: StagePlan, config: InstanceConfig) -> Instance:
+        if config.device != "cpu":
+            raise BackendError(f"stage `{stage.name}`: there is no device {config.device}")
+        if "artifact" not in stage.arguments:
+            raise BackendError(f"stage `{stage.name}` names no file")
+        return ForeignInstance()
+
+
+class ForeignInstance:
+    thread_affine = False
+
+    def execute(self, batch: Batch) -> BatchResult:
+        return BatchResult((batch.inputs[0] * 2,))
+
+    def warmup(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class TestForeign(Conformance):
+    sees_shapes = False
+
+    def backend(self) -> Backend:
+        return Foreign()
+
+    def stage(self) -> StagePlan:
+        return stage("foreign", X, Y, artifact="twice")
+
+    def broken(self) -> list[StagePlan]:
+        return [stage("foreign", X, Y)]
+
+
+class KeepsOneBuffer(ForeignInstance):
+    """Breaks the contract: it writes its last answer again."""
+
+    def __init__(self) -> None:
+        self.kept = np.zeros((4096, 4), np.float32)
+
+    def execute(self, batch: Batch) -> BatchResult:
+        return BatchResult((np.multiply(batch.inputs[0], 2, out=self.kept[: batch.rows]),))
+
+
+class WritesItsInput(ForeignInstance):
+    """Breaks the contract: it works in place."""
+
+    def execute(self, batch: Batch) -> BatchResult:
+        values = batch.inputs[0]
+        values.flags.writeable = True
+        return BatchResult((np.multiply(values, 2, out=values).copy(),))
+
+
+@pytest.mark.parametrize(
+    ("instance", "test"),
+    [
+        (KeepsOneBuffer, "test_results_outlive_later_calls"),
+        (KeepsOneBuffer, "test_two_calls_never_share_memory"),
+        (WritesItsInput, "test_inputs_are_left_as_they_were"),
+    ],
+)
+def test_the_suite_sees_what_breaks_the_contract(instance, test):
+    class Broken(Foreign):
+        def load(self, stage, config):
+            return instance()
+
+    class Suite(TestForeign):
+        def backend(self):
+            return Broken()
+
+    with pytest.raises(AssertionError):
+        getattr(Suite(), test)()
 
 
 def save_doubling(torch, path):

@@ -12,6 +12,7 @@ from backends.checks import OutputCheck
 from pipeline_dsl.ir import Contract, TensorName
 from tests.backends.models import doubling, node, onnx_model, value
 from tests.backends.stages import Copies, batch, config, port, stage
+from tests.goldens import GOLDEN, compare
 
 X, Y = "x: f32[*, 4]", "y: f32[*, 4]"
 
@@ -172,10 +173,23 @@ def test_a_version_fills_in_the_path(tmp_path):
     ],
 )
 def test_a_signature_that_disagrees_is_shown_with_the_file(tmp_path, inputs, outputs, problem):
-    message, _ = refused(doubling(tmp_path / "m.onnx"), inputs, outputs)
+    message, hint = refused(doubling(tmp_path / "m.onnx"), inputs, outputs)
+    assert message.startswith("stage `s`: E0310: ")
+    assert hint.endswith("; `pipectl explain E0310` says more")
     assert problem in message
     assert "signature: (" in message
     assert "file:      (x: f32[N, 4]) -> (y: f32[N, 4])" in message
+
+
+def test_one_of_several_versions_that_disagrees(tmp_path):
+    message, hint = refused(doubling(tmp_path / "m.onnx"), "x: i32[*, 4]", Y, contract=Contract(versions=(1, 2)))
+    assert message.startswith("stage `s`: E0311: ")
+    assert "pipectl explain E0311" in hint
+
+
+def test_the_whole_text_of_a_disagreement(tmp_path):
+    message, hint = refused(doubling(tmp_path / "m.onnx"), "data: f32[*, 4], mask: f32[*, 4]", Y)
+    compare(GOLDEN / "load" / "E0310.txt", f"{message.replace(str(tmp_path), '.')}\nhint: {hint}\n")
 
 
 def test_fixed_rows_need_a_word_in_the_stage(tmp_path):

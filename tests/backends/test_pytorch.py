@@ -166,6 +166,40 @@ def test_an_input_returned_is_the_same_memory_and_a_buffer_is_not(tmp_path):
     assert copies == [(48, "shared buffer")] * 2
 
 
+def test_memory_a_module_keeps_outside_its_buffers_is_not_handed_out_either(tmp_path):
+    from safetensors.torch import save_file
+
+    save_file({"weight": torch.ones(1)}, tmp_path / "w.safetensors")
+    code = """
+        import torch
+
+        class Keeps(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.weight = torch.nn.Parameter(torch.ones(1))
+                self.scratch = torch.zeros(2, 4)
+
+            def forward(self, x):
+                return torch.mul(x, self.weight, out=self.scratch)
+    """
+    (tmp_path / "torch_keeps.py").write_text(textwrap.dedent(code))
+    try:
+        instance = loaded(tmp_path / "w.safetensors", factory="torch_keeps:Keeps")
+        first, second = (instance.execute(batch(ones(2, 4) * n)).outputs[0] for n in (1, 2))
+        assert (first.sum(), second.sum()) == (8, 16)
+        instance.close()
+    finally:
+        forget(tmp_path)
+
+
+def test_a_missing_safetensors_names_the_extra(tmp_path, monkeypatch):
+    (tmp_path / "w.safetensors").touch()
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    message, hint = refused(tmp_path / "w.safetensors", factory="torch.nn:Identity")
+    assert "safetensors" in message
+    assert hint == "pip install 'pipectl[torch]'"
+
+
 def test_a_module_that_writes_its_input_is_caught(tmp_path):
     path = scripted(tmp_path / "m.ts", function(lambda m, x: x.add_(1)), torch.ones(3, 4))
     with pytest.raises(OutputError, match="writes its input `x`"):
@@ -207,7 +241,9 @@ def test_fixed_rows_are_fed_in_chunks(tmp_path):
 )
 def test_a_signature_that_disagrees(tmp_path, inputs, message):
     path = exported(tmp_path / "m.pt2", Affine(), torch.ones(3, 4), rows=ROWS)
-    assert message in refused(path, inputs, Y)[0]
+    found = refused(path, inputs, Y)[0]
+    assert message in found
+    assert ("E0310" in found) == ("port" in message or "inputs" in message)
 
 
 def test_a_padded_port(tmp_path):

@@ -33,6 +33,28 @@ def test_check_warnings_are_no_failure(write, call):
     assert "warning[W0002]" in done.out
 
 
+GPU = """
+stage s(x: string[*]) -> (y: string[*])
+  using python("m:f")
+pipeline p(x: string[*]) -> (y: string[*]) {{
+  return y = s(x)
+}}
+profile gpu {{ s {{ device = cuda(1) }} }}
+"""
+
+
+def test_devices_are_looked_for_where_the_machine_is_known(write, call, monkeypatch):
+    monkeypatch.setattr("pipectl.hardware.gpus", tuple)
+    file = write(f"pipe 1\n{GPU}")
+    assert call("check", file).code == 0
+    assert "E0607" in call("check", file, "--host").out
+    assert call("plan", file).code == 0
+    refused = call("plan", file, "--profile", "gpu")
+    assert (refused.code, "`cuda(1)`: this machine has no GPU" in refused.err) == (3, True)
+    assert "cuda:1" in call("plan", file, "--profile", "gpu", "--offline").out
+    assert "E0607" in call("run", file, "--profile", "gpu", "--input", "x=a").err
+
+
 def test_check_json(write, call):
     done = call("check", write(BAD), "--format", "json")
     assert done.code == 1
@@ -185,6 +207,10 @@ def test_explain(call):
     assert "E0001" in done.out
     listed = call("explain").out.splitlines()
     assert any(line.startswith("E0103  ") for line in listed)
+
+
+def test_explain_what_shows_when_a_stage_is_loaded(call):
+    assert call("explain", "E0310").out.startswith("# E0310: signature disagrees with the artifact\n")
 
 
 def test_explain_an_unknown_code(call):

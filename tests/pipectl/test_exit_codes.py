@@ -53,6 +53,23 @@ def test_3_a_stage_that_does_not_load(write, call):
     assert "Traceback" not in done.err
 
 
+def test_3_a_stage_that_does_not_load_costs_no_answers(write, call, folder):
+    (folder / "out.jsonl").write_text("answers of yesterday")
+    assert call("run", write(BROKEN), "--input", "name=a", "--output", "out.jsonl").code == 3
+    assert (folder / "out.jsonl").read_text() == "answers of yesterday"
+
+
+def test_3_a_package_for_bf16_that_is_missing(folder, call, monkeypatch):
+    (folder / "bf16.pipe").write_text(
+        "pipe 1\nstage s(x: bf16) -> (y: bf16)\n  using null()\n"
+        "pipeline p(x: bf16) -> (y: bf16) {\n  return y = s(x)\n}\n"
+    )
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    done = call("run", "bf16.pipe", "--input", "x=1")
+    assert done.code == 3
+    assert "pip install ml-dtypes" in done.err
+
+
 def test_debug_shows_the_traceback(write, call):
     pipe = write(BROKEN)
     assert "Traceback" in call("run", pipe, "--input", "name=a", "--debug").err

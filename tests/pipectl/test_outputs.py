@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from backends.values import Ragged
-from pipectl.encode import to_cell, to_json
+from pipectl.encode import to_cell, to_json, to_line
 from pipectl.errors import OptionError, OutputError
-from pipectl.outputs import Answer, Failure, JsonLines, Table, open_file
+from pipectl.outputs import Answer, Failure, JsonLines, Table, opener
 from tests.pipectl.ports import output
 
 FAILED = Answer(1, "b", failure=Failure("it broke", "INTERNAL", "p.n", retryable=True))
@@ -22,12 +22,10 @@ FAILED = Answer(1, "b", failure=Failure("it broke", "INTERNAL", "p.n", retryable
         (np.float64([0.1]), [0.1]),
         (np.array([1.5], ml_dtypes.bfloat16), [1.5]),
         (np.int64([[1, 2]]), [[1, 2]]),
-        (np.float32([np.nan, np.inf, 1]), [None, None, 1.0]),
         (np.zeros((0, 3), np.float32), []),
         (np.array(["a", b"\0"], object), ["a", {"b64": "AA=="}]),
         (np.array([[{"k": 1}]], object), [[{"k": 1}]]),
         (np.float32(0.3), 0.3),
-        (float("nan"), None),
         (Ragged([np.int64([1]), np.int64([2, 3])]), [[1], [2, 3]]),
         (b"\0", {"b64": "AA=="}),
         ("é", "é"),
@@ -36,7 +34,21 @@ FAILED = Answer(1, "b", failure=Failure("it broke", "INTERNAL", "p.n", retryable
 )
 def test_json_data(value, data):
     assert to_json(value) == data
-    json.dumps(to_json(value), allow_nan=False)
+    assert json.loads(to_line(to_json(value))) == data
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        (np.float32([np.nan, np.inf, 1]), "[null,null,1.0]"),
+        ({"a": [float("nan"), np.float64(1.5)]}, '{"a":[null,1.5]}'),
+        ("é日", '"é日"'),
+        ("half a pair: \udc80", '"half a pair: \\udc80"'),
+        ("\x1b[2J", r'"\u001b[2J"'),
+    ],
+)
+def test_lines_are_json_whatever_they_hold(value, line):
+    assert to_line(to_json(value)) == line
 
 
 @pytest.mark.parametrize(
@@ -49,7 +61,9 @@ def test_json_data(value, data):
         (np.zeros((2, 384), np.float32), "float32[2, 384] 0, 0, 0, 0, .."),
         (np.zeros((0, 3), np.float32), "float32[0, 3]"),
         (b"abc", "3 bytes"),
-        ("two\nlines", "two lines"),
+        ("two\nlines\r\tof text", "two lines  of text"),
+        ("\x1b[2Jgone\0\u202e\udc80", r"\x1b[2Jgone\x00\u202e\udc80"),
+        (np.float32([[1, 2]]), "float32[1, 2] 1, 2"),
         ("x" * 100, "x" * 58 + ".."),
         ({"a": 1}, '{"a":1}'),
         (True, "true"),
@@ -87,9 +101,35 @@ def test_table_aligns_columns_and_shows_failures_in_place():
     )
 
 
+def test_table_counts_places_on_the_terminal_and_leaves_failures_out():
+    stream = io.StringIO()
+    writer = Table(stream, "request", ["text", "n"])
+    writer.write(Answer(0, "a", {"text": "日本", "n": 1}))
+    writer.write(Answer(1, "\x1b[2J", {"text": "abc", "n": 2}))
+    writer.write(Answer(2, "a failure's long name", failure=Failure("it\nbroke", "INTERNAL")))
+    writer.close()
+    assert stream.getvalue() == (
+        "request                text  n\n"
+        "a                      日本  1\n"
+        "\\x1b[2J                abc   2\n"
+        "a failure's long name  error INTERNAL: it broke\n"
+    )
+
+
+def test_table_shows_slow_answers_as_they_come():
+    now, stream = 0.0, io.StringIO()
+    writer = Table(stream, "request", ["x"], clock=lambda: now)
+    writer.write(Answer(0, "0", {"x": 0}))
+    assert not stream.getvalue()
+    now = Table.HELD_SECONDS
+    writer.write(Answer(1, "1", {"x": 1}))
+    writer.write(Answer(2, "2", {"x": 2}))
+    assert stream.getvalue() == "request  x\n0        0\n1        1\n2        2\n"
+
+
 def test_table_streams_after_its_first_answers():
     stream = io.StringIO()
-    writer = Table(stream, "request", ["x"])
+    writer = Table(stream, "request", ["x"], clock=lambda: 0.0)
     for n in range(Table.HELD):
         writer.write(Answer(n, str(n), {"x": n}))
     assert len(stream.getvalue().splitlines()) == Table.HELD + 1
@@ -98,7 +138,7 @@ def test_table_streams_after_its_first_answers():
 
 
 def saved(path: Path, answers: list[Answer], *outputs: tuple[str, str]) -> Path:
-    writer = open_file(path, [output(*o) for o in outputs])
+    writer = opener(path, [output(*o) for o in outputs])()
     for answer in answers:
         writer.write(answer)
     writer.close()
@@ -182,8 +222,17 @@ def test_parquet_writes_a_group_at_a_time(tmp_path):
 
 def test_endings_and_folders_that_do_not_do(tmp_path):
     with pytest.raises(OptionError, match="no ending") as error:
-        open_file(tmp_path / "a.csv", [])
+        opener(tmp_path / "a.csv", [])
     assert ".parquet" in error.value.hint
     for name in ("a.jsonl", "a.npz", "a.parquet"):
         with pytest.raises(OptionError, match="can not write"):
-            open_file(tmp_path / "none" / name, [])
+            opener(tmp_path / "none" / name, [])
+
+
+def test_a_file_keeps_its_answers_until_it_is_opened(tmp_path):
+    file = tmp_path / "a.jsonl"
+    file.write_text("answers of yesterday")
+    open_it = opener(file, [])
+    assert file.read_text() == "answers of yesterday"
+    open_it().close()
+    assert file.read_text() == ""

@@ -68,6 +68,21 @@ def test_failures_in_a_table(hello, call):
     assert done.out.splitlines()[2].startswith("1        error INVALID_ARGUMENT: hello.strict_1: bad is no name")
 
 
+def test_data_that_is_no_json_fails_its_request_only(folder, call):
+    (folder / "loose.py").write_text(
+        "import numpy as np\ndef loose(*, x): return {'x': np.float32(x) if x < 1 else x, 'nan': float('nan')}\n"
+    )
+    (folder / "loose.pipe").write_text(
+        'pipe 1\nstage loose_stage(x: f32) -> (y: json)\n  using python("loose:loose")\n'
+        "pipeline p(x: f32) -> (y: json) {\n  return y = loose_stage(x)\n}\n"
+    )
+    done = call("run", "loose.pipe", "--input", "x=0", "--input", "x=1", "--format", "json")
+    bad, good = records(done.out)
+    assert good["outputs"] == {"y": {"x": 1.0, "nan": None}}
+    assert bad["error"]["node"] == "p.y"
+    assert ".tolist() makes it JSON" in bad["error"]["message"]
+
+
 def test_wrong_values_fail_their_request_only(hello, call):
     done = call("run", hello, "--input", "name=a", "--input", "k=1", "--input", 'k="x"', "--format", "json")
     good, bad = records(done.out)
