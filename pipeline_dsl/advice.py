@@ -37,8 +37,10 @@ def advice(leaves: list[Leaf], at: int, accepted: set[str]) -> str:
     """A sentence that helps, or ""."""
     leaf = leaves[at] if at < len(leaves) else None
     before = leaves[at - 1] if 0 < at <= len(leaves) else None
-    if leaf is None or before is None:
-        return _start(leaf, accepted) if leaf is not None else ""
+    if leaf is None:
+        return _end(accepted)
+    if before is None:
+        return _start(leaf, accepted)
     return (
         _unit(before, leaf)
         or _percent(before, leaf)
@@ -48,6 +50,11 @@ def advice(leaves: list[Leaf], at: int, accepted: set[str]) -> str:
         or _comment(before, leaf)
         or _start(leaf, accepted)
     )
+
+
+def _end(accepted: set[str]) -> str:
+    """A declaration that stops too early."""
+    return 'say what runs the stage: `using python("module:function")`' if "USING" in accepted else ""
 
 
 def _adjacent(before: Leaf, leaf: Leaf) -> bool:

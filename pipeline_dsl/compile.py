@@ -71,8 +71,8 @@ def check_module(module: syntax.Module, options: Options | None = None) -> Check
 
 @paused()
 def compile_path(path: str | Path, options: Options | None = None, hardware: Hardware | None = None) -> Plan:
-    """The plan of a file. CompileError if it has mistakes or can not be read."""
-    return _planned(check_path(path, options), options, hardware)
+    """The plan of a file for a machine, or for one core. CompileError if it has mistakes or can not be read."""
+    return _planned(check_path(path, _on(hardware, options)), hardware)
 
 
 @paused()
@@ -80,13 +80,13 @@ def compile_text(
     text: str, options: Options | None = None, hardware: Hardware | None = None, path: str = "<text>"
 ) -> Plan:
     """The plan of a text. CompileError if it has mistakes."""
-    return _planned(check_text(text, options, path), options, hardware)
+    return _planned(check_text(text, _on(hardware, options), path), hardware)
 
 
 @paused()
 def compile_module(module: syntax.Module, options: Options | None = None, hardware: Hardware | None = None) -> Plan:
     """The plan of a module, parsed or built. CompileError if it has mistakes."""
-    return _planned(check_module(module, options), options, hardware)
+    return _planned(check_module(module, _on(hardware, options)), hardware)
 
 
 def optimized(program: ir.Program, *, verify: bool = False) -> ir.Program:
@@ -97,10 +97,14 @@ def optimized(program: ir.Program, *, verify: bool = False) -> ir.Program:
     return replace(program, pipelines=graphs)
 
 
-def _planned(checked: Checked, options: Options | None, hardware: Hardware | None) -> Plan:
-    """The plan for the machine given, or the one it was checked for, or one core."""
+def _on(hardware: Hardware | None, options: Options | None) -> Options:
+    """The options with the machine to check for. Only a selected profile must fit it; others may be for another."""
+    given = options or Options()
+    return given if hardware is None or given.profile is None else replace(given, hardware=hardware)
+
+
+def _planned(checked: Checked, hardware: Hardware | None) -> Plan:
     program, sink = checked
     if program is None or sink.has_errors:
         raise CompileError(sink.sorted())
-    machine = hardware or (options.hardware if options else None) or Hardware()
-    return planning.build(optimized(program), machine)
+    return planning.build(optimized(program), hardware or Hardware())

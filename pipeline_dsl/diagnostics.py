@@ -12,6 +12,8 @@ from .source import Span
 
 
 class Severity(StrEnum):
+    """How bad it is: only errors stop a compilation."""
+
     ERROR = "error"
     WARNING = "warning"
 

@@ -7,7 +7,7 @@ item size in bytes stand side by side, so no other module spells a dtype name.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,14 +33,15 @@ class DType:
         return self.kind in ("bool", "uint", "int", "float")
 
     @property
-    def numpy(self) -> np.dtype:  # type: ignore[type-arg]  # the dtype is data here
+    def numpy(self) -> np.dtype[Any]:
         """The numpy dtype of arrays of this dtype. Imports ml_dtypes for bf16."""
         import numpy as np
 
         if self.name == "bf16":
             import ml_dtypes
 
-            return np.dtype(ml_dtypes.bfloat16)
+            found: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+            return found
         return np.dtype(self.numpy_name)
 
     def __repr__(self) -> str:

@@ -8,8 +8,9 @@ a graph use symbols with an origin (`L of embed.tokenize, line 19`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from .sizes import Size
@@ -55,6 +56,8 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
+    """The ports of a stage or pipeline, and what `where` says of their sizes."""
+
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     bounds: tuple[Bound, ...] = ()
@@ -235,39 +238,45 @@ def _leaves(expression: Expression) -> Iterator[Ref]:
 
 @dataclass(frozen=True)
 class Graph:
-    """One pipeline. `dag` holds an `AnyNode` as attribute `node` of each node; edges follow the refs."""
+    """One pipeline. `nodes` are in definition order, which is topological."""
 
     name: str
     signature: Signature
-    dag: nx.DiGraph
+    nodes: tuple[AnyNode, ...]
     doc: str = ""
     span: Span | None = field(default=None, compare=False, repr=False)
 
     @staticmethod
-    def of(name: str, signature: Signature, nodes: list[AnyNode], doc: str = "", span: Span | None = None) -> Graph:
-        """The graph of nodes given in definition order."""
-        import networkx as nx  # 50 ms that a process which only runs stages does not spend
-
-        dag = nx.DiGraph()
-        for node in nodes:
-            dag.add_node(node.id, node=node)
-        if len(dag) < len(nodes):
+    def of(name: str, signature: Signature, nodes: Iterable[AnyNode], doc: str = "", span: Span | None = None) -> Graph:
+        """The graph of nodes given in definition order. ValueError if two have one id."""
+        graph = Graph(name, signature, tuple(nodes), doc, span)
+        if len(graph._by_id) < len(graph.nodes):
             raise ValueError(f"graph `{name}` has two nodes of one id")
-        for node in nodes:
+        return graph
+
+    @cached_property
+    def dag(self) -> nx.DiGraph[str]:
+        """The same as a networkx graph over ids: an `AnyNode` as attribute `node`, edges from what it reads."""
+        import networkx as nx  # a tenth of the time of checking a file, which does not need it
+
+        dag: nx.DiGraph[str] = nx.DiGraph()
+        for node in self.nodes:
+            dag.add_node(node.id, node=node)
+        for node in self.nodes:
             dag.add_edges_from((ref.node, node.id) for ref in references(node))
-        return Graph(name, signature, dag, doc, span)
+        return dag
+
+    @cached_property
+    def _by_id(self) -> dict[str, AnyNode]:
+        return {node.id: node for node in self.nodes}
 
     def node(self, id: str) -> AnyNode:
-        found: AnyNode = self.dag.nodes[id]["node"]
-        return found
-
-    @property
-    def nodes(self) -> list[AnyNode]:
-        """All nodes in definition order, which is topological."""
-        return [data["node"] for _, data in self.dag.nodes(data=True)]
+        """The node of an id. KeyError if there is none."""
+        return self._by_id[id]
 
     @property
     def calls(self) -> list[Call]:
+        """The call sites, in definition order."""
         return [n for n in self.nodes if isinstance(n, Call)]
 
 
@@ -300,9 +309,12 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class ParamValue:
+    """The value of a param and who gave it."""
+
     value: Any
     origin: str
     """`--set`, `env PIPE_CANARY`, `profile prod`, `default`."""
+    type: TensorType | None = None
 
 
 @dataclass(frozen=True, slots=True)

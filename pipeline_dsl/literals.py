@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
+
+from .types import TensorType
 
 DURATIONS = {"us": 1_000, "ms": 1_000_000, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9}
 """Nanoseconds of each unit."""
@@ -81,7 +85,7 @@ def duration(ns: int) -> str:
     for unit, size in reversed(DURATIONS.items()):
         if ns and ns % size == 0:
             return f"{ns // size}{unit}"
-    return "0s" if not ns else f"{ns // 1000}.{ns % 1000:03d}".rstrip("0") + "us"
+    return f"{ns // 1000}.{ns % 1000:03d}".rstrip("0") + "us" if ns else "0s"
 
 
 def size(count: int) -> str:
@@ -99,9 +103,31 @@ def percent(fraction: float) -> str:
     return next((t for t in spellings if float(Fraction(t) / 100) == fraction), f"{exact:f}") + "%"
 
 
+def spelled(value: Any, kind: TensorType) -> str:
+    """A value of a type as the language writes it: `75%`, `5ms`, `"a"`, `[1, 2]`."""
+    name = kind.dtype.name
+    if value is None:
+        return "null"
+    if kind.dims:
+        return "[" + ", ".join(spelled(v, kind.with_dims(kind.dims[1:])) for v in value) + "]"
+    if name in _SPELLINGS:
+        return _SPELLINGS[name](value)
+    if kind.dtype.kind == "float" and kind.dtype.itemsize < 8:
+        return f"{value:.7g}"
+    return json.dumps(value, ensure_ascii=False) if name != "bytes" else repr(value)
+
+
 def quoted(value: str) -> str:
     """A string as the language writes it on one line."""
     return '"' + "".join(_escaped(c) for c in value) + '"'
+
+
+_SPELLINGS: dict[str, Callable[[Any], str]] = {
+    "percent": lambda fraction: f"{fraction * 100:.6g}%",
+    "duration": duration,
+    "size": size,
+    "string": quoted,
+}
 
 
 def text_block(value: str) -> str | None:

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from .ir import Apply, Constant
-from .literals import quoted
-from .plan import Note, PipelinePlan, Plan, Slot, StagePlan, Step
-from .units import bytes_text, duration_text
+from .expression_text import expression_text, source_text, value_text
+from .literals import duration
+from .plan import Note, PipelinePlan, Plan, StagePlan, Step
+from .units import bytes_text
 
 Row = tuple[str, ...]
 
@@ -17,22 +17,13 @@ Row = tuple[str, ...]
 def plan_text(plan: Plan) -> str:
     """The whole plan; ends with a newline."""
     lines = [_headline(plan)]
-    lines += _section("params", [(f"{k} = {repr_text(v.value)}", v.origin) for k, v in plan.params.items()])
+    lines += _section("params", [(f"{k} = {value_text(v.value, v.type)}", v.origin) for k, v in plan.params.items()])
     lines += _section("stages", _stage_rows(plan))
     for pipeline in plan.pipelines.values():
         lines += ["", *_pipeline_lines(pipeline, plan)]
     settings = [note for note in plan.notes if note.kind == "setting"]
     lines += _section(f"profile {plan.profile}".rstrip(), _setting_rows(settings))
     return "\n".join(lines) + "\n"
-
-
-def repr_text(value: object) -> str:
-    """A value as the language writes it, near enough to be read."""
-    if isinstance(value, str):
-        return quoted(value)
-    if value is None or isinstance(value, bool):
-        return "null" if value is None else str(value).lower()
-    return str(value)
 
 
 def _headline(plan: Plan) -> str:
@@ -64,7 +55,7 @@ def _pipeline_lines(pipeline: PipelinePlan, plan: Plan) -> Iterator[str]:
     outputs = ", ".join(f"{p.name}: {p.type}" for p in pipeline.outputs)
     yield f"pipeline {pipeline.name}({inputs}) -> ({outputs})"
     yield f"  {_door(pipeline)}"
-    names = slot_names(pipeline)
+    names = slot_names(pipeline, plan)
     yield from _indented(_step_rows(pipeline, plan, names))
     for port in pipeline.outputs:
         labels = f", labels {port.labels}" if port.labels else ""
@@ -80,8 +71,8 @@ def _door(pipeline: PipelinePlan) -> str:
     if door.max_bytes:
         parts.insert(1, f"{bytes_text(door.max_bytes)} of inputs")
     if door.queue_timeout_ns:
-        parts[-1] += f" for {duration_text(door.queue_timeout_ns)}"
-    parts += [f"timeout {duration_text(pipeline.timeout_ns)}"] if pipeline.timeout_ns else []
+        parts[-1] += f" for {duration(door.queue_timeout_ns)}"
+    parts += [f"timeout {duration(pipeline.timeout_ns)}"] if pipeline.timeout_ns else []
     return "requests: " + ", ".join(parts)
 
 
@@ -106,41 +97,22 @@ def _work(step: Step, plan: Plan, names: Sequence[str]) -> Row:
 
 
 def _options(step: Step) -> str:
-    parts = [f"timeout {duration_text(step.timeout_ns)}"] if step.timeout_ns else []
+    parts = [f"timeout {duration(step.timeout_ns)}"] if step.timeout_ns else []
     parts += [f"priority {step.priority}"] if step.priority is not None else []
     return ", ".join(parts)
 
 
-def slot_names(pipeline: PipelinePlan) -> list[str]:
-    """What each slot is called in text: an input, a node, or `node[1]` for a further output."""
+def slot_names(pipeline: PipelinePlan, plan: Plan) -> list[str]:
+    """What each slot is called in text: an input, a node, or `node.port` where it has several outputs."""
     names = [""] * pipeline.slots
     for port in pipeline.inputs:
         names[port.slot] = port.name
     for step in pipeline.steps:
         short = step.node.removeprefix(f"{pipeline.name}.")
+        ports = plan.stages[step.stage].outputs if len(step.outputs) > 1 else ()
         for i, slot in enumerate(step.outputs):
-            names[slot] = f"{short}[{i}]" if len(step.outputs) > 1 else short
+            names[slot] = f"{short}.{ports[i].name}" if ports else short
     return names
-
-
-def source_text(source: Slot | Constant | None, names: Sequence[str]) -> str:
-    """A slot by name, a constant by value."""
-    if isinstance(source, Slot):
-        return names[source.index]
-    return "absent" if source is None else repr_text(source.value)
-
-
-def expression_text(expression: object, names: Sequence[str]) -> str:
-    """`(x + 1) * y` for operators, `len(x)` for functions."""
-    if not isinstance(expression, Apply):
-        assert expression is None or isinstance(expression, Slot | Constant)
-        return source_text(expression, names)
-    args = [expression_text(arg, names) for arg in expression.args]
-    if expression.op.replace("_", "").isalnum() and expression.op not in ("and", "or", "not"):
-        return f"{expression.op}({', '.join(args)})"
-    if len(args) > 1:
-        return f"({f' {expression.op} '.join(args)})"
-    return f"not {args[0]}" if expression.op == "not" else f"{expression.op}{args[0]}"
 
 
 def _setting_rows(notes: Iterable[Note]) -> list[Row]:

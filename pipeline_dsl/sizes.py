@@ -99,9 +99,7 @@ class Size:
         return _collect([*self.terms, *((m, -c) for m, c in other.terms)])
 
     def __mul__(self, other: Size) -> Size:
-        return _collect(
-            [(tuple(sorted(m + n, key=str)), c * d) for m, c in self.terms for n, d in other.terms]
-        )
+        return _collect([(tuple(sorted(m + n, key=str)), c * d) for m, c in self.terms for n, d in other.terms])
 
     def __floordiv__(self, other: Size) -> Size:
         d = other.value
@@ -122,9 +120,7 @@ class Size:
                 if isinstance(atom, Symbol):
                     product = product * mapping.get(atom, Size.of(atom))
                 else:
-                    product = product * (
-                        atom.numerator.substitute(mapping) // atom.denominator.substitute(mapping)
-                    )
+                    product = product * (atom.numerator.substitute(mapping) // atom.denominator.substitute(mapping))
             total = total + product
         return total
 
@@ -146,16 +142,12 @@ class Size:
             return "0"
         text = ""
         for monomial, coefficient in sorted(self.terms, key=lambda t: (-len(t[0]), t[1] < 0, str(t[0]))):
-            factors = [_factor(a) for a in monomial]
+            factors = [str(atom) for atom in monomial]
             if abs(coefficient) != 1 or not factors:
                 factors.insert(0, str(abs(coefficient)))
             sign = "-" if coefficient < 0 else "+" if text else ""
             text += sign + "*".join(factors)
         return text
-
-
-def _factor(atom: Atom) -> str:
-    return str(atom)
 
 
 def _collect(terms: list[tuple[Monomial, int]]) -> Size:

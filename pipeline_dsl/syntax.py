@@ -44,16 +44,22 @@ class QName(Node):
 
 @dataclass(frozen=True, slots=True)
 class DimInt(Node):
+    """`384`"""
+
     value: int
 
 
 @dataclass(frozen=True, slots=True)
 class DimVar(Node):
+    """`N`"""
+
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class DimOp(Node):
+    """`2*H`, `(W+1)/2`"""
+
     op: Choice["+", "-", "*", "/"]
     left: DimSize
     right: DimSize
@@ -109,6 +115,8 @@ class TypeExpr(Node):
 
 @dataclass(frozen=True, slots=True)
 class Name(Node):
+    """`x`"""
+
     text: str
 
 
@@ -139,6 +147,8 @@ class Literal(Node):
 
 @dataclass(frozen=True, slots=True)
 class Unary(Node):
+    """`-x`, `not x`"""
+
     op: Choice["-", "not"]
     operand: Expr
 
@@ -171,29 +181,39 @@ class Call(Node):
 
 @dataclass(frozen=True, slots=True)
 class Member(Node):
+    """`x.name`"""
+
     value: Expr
     name: Ident
 
 
 @dataclass(frozen=True, slots=True)
 class Slice(Node):
+    """`a:b` between brackets; an end that is left out is None"""
+
     start: Expr | None
     stop: Expr | None
 
 
 @dataclass(frozen=True, slots=True)
 class Index(Node):
+    """`x[i]`, `x[a:b]`, `x[i, j]`"""
+
     value: Expr
     subscripts: tuple[Expr | Slice, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ListExpr(Node):
+    """`[a, b]`"""
+
     items: tuple[Expr, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectExpr(Node):
+    """`{ "a": x }`"""
+
     items: tuple[tuple[str, Expr], ...]
 
 
@@ -250,6 +270,8 @@ class Everywhere(Node):
 
 @dataclass(frozen=True, slots=True)
 class Block(Node):
+    """`{ .. }` with settings"""
+
     items: tuple[Setting | Nested | State, ...] = ()
 
 
@@ -258,12 +280,16 @@ class Block(Node):
 
 @dataclass(frozen=True, slots=True)
 class Target(Node):
+    """`h: f32[*] = ..`: a name on the left"""
+
     name: Ident
     type: TypeExpr | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Assign(Node):
+    """`a, b = f(x)`"""
+
     targets: tuple[Target, ...]
     value: Rhs
 
@@ -278,16 +304,22 @@ class Out(Node):
 
 @dataclass(frozen=True, slots=True)
 class Return(Node):
+    """`return a, b = x`"""
+
     outs: tuple[Out, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Yield(Node):
+    """`yield a`"""
+
     outs: tuple[Out, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Body(Node):
+    """`{ .. }` with statements"""
+
     statements: tuple[Statement, ...] = ()
 
 
@@ -302,12 +334,16 @@ class If(Node):
 
 @dataclass(frozen=True, slots=True)
 class Case(Node):
+    """`case "a", "b" { .. }`"""
+
     values: tuple[Expr, ...]
     body: Body
 
 
 @dataclass(frozen=True, slots=True)
 class Match(Node):
+    """`match x { case .. else .. }`"""
+
     subject: Expr
     cases: tuple[Case, ...]
     default: Body | None
@@ -323,6 +359,8 @@ class Iter(Node):
 
 @dataclass(frozen=True, slots=True)
 class Map(Node):
+    """`map (max = 100) x in xs { .. }`"""
+
     options: tuple[Argument, ...]
     iters: tuple[Iter, ...]
     body: Body
@@ -330,6 +368,8 @@ class Map(Node):
 
 @dataclass(frozen=True, slots=True)
 class RouteArm(Node):
+    """`to stable weight 90% { .. }`"""
+
     name: Ident
     weight: Expr
     body: Body
@@ -337,6 +377,8 @@ class RouteArm(Node):
 
 @dataclass(frozen=True, slots=True)
 class ShadowArm(Node):
+    """`shadow next sample 5% { .. }`"""
+
     name: Ident
     sample: Expr | None
     body: Body
@@ -344,12 +386,16 @@ class ShadowArm(Node):
 
 @dataclass(frozen=True, slots=True)
 class Route(Node):
+    """`route by key { .. }`"""
+
     key: Expr | None
     arms: tuple[RouteArm | ShadowArm, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Try(Node):
+    """`try (timeout = 80ms) { .. } fallback err { .. }`"""
+
     options: tuple[Argument, ...]
     body: Body
     error: Ident | None
@@ -366,6 +412,8 @@ Statement = Assign | Return | Yield | Nested
 
 @dataclass(frozen=True, slots=True)
 class Port(Node):
+    """`x: f32[*] = 0.5`"""
+
     name: Ident
     type: TypeExpr
     default: Expr | None = None
@@ -374,6 +422,8 @@ class Port(Node):
 
 @dataclass(frozen=True, slots=True)
 class Signature(Node):
+    """`(x: f32[*]) -> (y: f32[*])`"""
+
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
 
@@ -389,6 +439,8 @@ class Import(Node):
 
 @dataclass(frozen=True, slots=True)
 class ImportItem(Node):
+    """`a as b`"""
+
     name: Ident
     alias: Ident | None
 
@@ -404,6 +456,8 @@ class FromImport(Node):
 
 @dataclass(frozen=True, slots=True)
 class Const(Node):
+    """`const N = 8`"""
+
     name: Ident
     type: TypeExpr | None
     value: Expr
@@ -412,6 +466,8 @@ class Const(Node):
 
 @dataclass(frozen=True, slots=True)
 class Param(Node):
+    """`param N: i32 = 8 { min = 1 }`"""
+
     name: Ident
     type: TypeExpr
     default: Expr | None
@@ -421,6 +477,8 @@ class Param(Node):
 
 @dataclass(frozen=True, slots=True)
 class TypeAlias(Node):
+    """`type Image = u8[H, W, 3]`"""
+
     name: Ident
     type: TypeExpr
     doc: str = field(default="", compare=False)
@@ -441,6 +499,8 @@ class Stage(Node):
 
 @dataclass(frozen=True, slots=True)
 class Pipeline(Node):
+    """`pipeline p(..) -> (..) { .. }`"""
+
     private: bool
     name: Ident
     signature: Signature
@@ -451,6 +511,8 @@ class Pipeline(Node):
 
 @dataclass(frozen=True, slots=True)
 class Profile(Node):
+    """`profile gpu extends cpu { .. }`"""
+
     name: Ident
     extends: tuple[Ident, ...]
     items: tuple[Setting | Nested | Everywhere, ...]

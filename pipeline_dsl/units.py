@@ -1,16 +1,6 @@
-"""Durations and sizes as people read them: whole nanoseconds and bytes to the language's unit literals."""
+"""Bytes as people read them: rounded, where `literals.size` is exact."""
 
 from __future__ import annotations
-
-from .literals import DURATIONS
-
-
-def duration_text(ns: int) -> str:
-    """The shortest exact spelling: `2ms`, `1500us`, `1min`; nanoseconds where no unit fits."""
-    for unit, size in sorted(DURATIONS.items(), key=lambda item: -item[1]):
-        if ns and ns % size == 0:
-            return f"{ns // size}{unit}"
-    return f"{ns}ns" if ns else "0s"
 
 
 def bytes_text(count: int) -> str:

@@ -33,9 +33,7 @@ def verify(graph: Graph, stages: Mapping[str, Stage]) -> None:
 def problems(graph: Graph, stages: Mapping[str, Stage]) -> list[str]:
     """Everything that is wrong, in definition order."""
     check = _Verifier(graph, stages)
-    # A ref to a node that is not there leaves a bare name in the dag.
-    nodes = [data["node"] for _, data in graph.dag.nodes(data=True) if "node" in data]
-    found = [f"{node.id}: {problem}" for node in nodes for problem in check.problems(node)]
+    found = [f"{node.id}: {problem}" for node in graph.nodes for problem in check.problems(node)]
     return [*found, *check.interface()]
 
 

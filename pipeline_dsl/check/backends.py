@@ -9,6 +9,8 @@ from typing import Any
 from pipeline_dsl import ir, syntax
 from pipeline_dsl.diagnostics import Sink
 from pipeline_dsl.errors.settings import BadBackend
+from pipeline_dsl.literals import spelled
+from pipeline_dsl.operations import Typed
 from pipeline_dsl.settings import BACKENDS, BackendSpec, KeySpec
 from pipeline_dsl.spell import did_you_mean
 
@@ -91,10 +93,14 @@ def _artifact(
         return {}
     wrong = not isinstance(given.value, str) or not given.value
     if wrong or (spec.artifact == "function" and not FUNCTION.fullmatch(given.value)):
-        text = f"`{spec.name}` needs {_WHAT.get(spec.artifact, 'a name')}, found {given.value!r}"
+        text = f"`{spec.name}` needs {_WHAT.get(spec.artifact, 'a name')}, found {_shown(given, expr)}"
         sink.add(BadBackend(expr.span, text, help=f"write `{spec.example}`").diagnostic())
         return {}
     return {ARTIFACT: given.value}
+
+
+def _shown(given: Typed, expr: syntax.Expr) -> str:
+    return spelled(given.value, given.type) if given.type.dtype.name != "json" else f"`{expr.span.text}`"
 
 
 _WHAT: Mapping[str, str] = {

@@ -38,7 +38,7 @@ def fitted(body: Body, value: Value, declared: TensorType, needs: str, span: Spa
     edge = edge_of(value, declared, needs, span, place)
     mismatch = kind_mismatch(declared, value.type)
     if mismatch is not None:
-        body.report(kind_mistake(mismatch.code, edge, declared))
+        body.report(kind_mistake(mismatch.code, edge, declared, value.type))
         return None
     aligned = align(declared.dims, value.type.dims)
     if aligned is None:
@@ -48,7 +48,7 @@ def fitted(body: Body, value: Value, declared: TensorType, needs: str, span: Spa
     if mismatch is not None:
         body.report(size_mistake(mismatch, edge))
         return None
-    if unchecked or aligned.open:
+    if unchecked or aligned.unchecked:
         body.report(Unchecked(edge))
     return value
 
@@ -68,12 +68,13 @@ def edge_of(value: Value, declared: TensorType, needs: str, span: Span, place: S
     return Edge(span, value.shown, str(value.type), needs, str(declared), value.span, place)
 
 
-def kind_mistake(code: str, edge: Edge, declared: TensorType) -> Mistake:
+def kind_mistake(code: str, edge: Edge, declared: TensorType, found: TensorType) -> Mistake:
     """E0309 or E0302."""
     if code == "E0309":
         return MayBeAbsent(edge)
     dtype = declared.dtype
-    return DtypeMismatch(edge, dtype.name, castable=dtype.numeric)
+    castable = dtype.numeric and (found.dtype.numeric or (found.dtype.name in ("string", "json") and not found.dims))
+    return DtypeMismatch(edge, dtype.name, castable=castable)
 
 
 def rank_mistake(edge: Edge, declared: TensorType, found: TensorType) -> Mistake:

@@ -144,7 +144,7 @@ def call_pipeline(body: Body, pipeline: PipelineBinding, site: Site) -> Results 
         body.failed = True
         declared = ((p.name, kind) for p, kind in zip(pipeline.signature.outputs, bound.results, strict=True))
         return outputs_of(callee.shown, node, declared, site.span)
-    if len(body.nodes) + len(graph.dag) > LARGEST:
+    if len(body.nodes) + len(graph.nodes) > LARGEST:
         body.report(TooLarge(site.callee, body.binding.name, LARGEST))
         return None
     inlining = Inlining(graph, node, call.operands(body), bound.names)
@@ -286,7 +286,7 @@ def _report(body: Body, callee: Callee, call: _Call, conflict: Conflict) -> None
     elif conflict.code == "E0307":
         body.report(BoundViolated(edge, callee.name, conflict.expected, conflict.found))
     else:
-        body.report(kind_mistake(conflict.code, edge, port.type))
+        body.report(kind_mistake(conflict.code, edge, port.type, found))
 
 
 def _row_counts(callee: Callee, call: _Call, conflict: Conflict) -> RowCounts:

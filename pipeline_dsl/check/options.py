@@ -66,5 +66,5 @@ class Options:
     search_path: tuple[str, ...] = ()
     """Folders in which `@pkg/x.pipe` is looked up, as `FOLDER/pkg/x.pipe`."""
     hardware: Hardware | None = None
-    """The machine the program is checked for; None: any (`check --offline`)."""
+    """The machine whose devices the checked profiles must find; None: any machine."""
     loader: Loader = field(default_factory=FileLoader)

@@ -15,13 +15,14 @@ from pipeline_dsl import syntax
 from pipeline_dsl.diagnostics import Sink
 from pipeline_dsl.errors.names import ParamMissing, ParamRejected
 from pipeline_dsl.errors.settings import UnknownSetting
+from pipeline_dsl.literals import spelled
 from pipeline_dsl.operations import Problem, Typed
 from pipeline_dsl.source import Span
 from pipeline_dsl.types import TensorType
 
 from .scope import ErrorBinding, Scope, ValueBinding
 from .signatures import type_of
-from .spelling import read_text, value_text
+from .spelling import read_text
 from .values import evaluate, evaluate_as, told
 
 CONSTRAINTS = ("min", "max", "oneof")
@@ -149,7 +150,7 @@ def allowed(
         if limit is None or why:
             good = False
         if why:
-            shown = value_text(value, kind)
+            shown = spelled(value, kind)
             sink.add(ParamRejected(span, name, shown, why, origin, item.span).diagnostic())
     return good
 
@@ -170,12 +171,12 @@ def _limit(key: str, item: syntax.Setting, kind: TensorType, scope: Scope, sink:
 def _broken(key: str, value: Any, limit: Any, kind: TensorType) -> str:
     """Why a value breaks a constraint; "" if it does not."""
     if key == "oneof":
-        return "" if value in limit else f"is not one of {', '.join(value_text(v, kind) for v in limit)}"
+        return "" if value in limit else f"is not one of {', '.join(spelled(v, kind) for v in limit)}"
     items = _flat(value)
     if key == "min" and any(v < limit for v in items):
-        return f"is below min {value_text(limit, kind)}"
+        return f"is below min {spelled(limit, kind)}"
     if key == "max" and any(v > limit for v in items):
-        return f"is above max {value_text(limit, kind)}"
+        return f"is above max {spelled(limit, kind)}"
     return ""
 
 

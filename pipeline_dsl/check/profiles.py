@@ -12,12 +12,13 @@ from typing import Any
 
 from pipeline_dsl import ir, syntax
 from pipeline_dsl.diagnostics import Sink
-from pipeline_dsl.errors.settings import UnknownSetting
-from pipeline_dsl.settings import tree
+from pipeline_dsl.errors.settings import IdleSetting, UnknownSetting
+from pipeline_dsl.settings import is_idle, tree
 
 from .blocks import Leaf, leaves
 from .inherit import lineage
 from .overrides import check_overrides
+from .placement import check_devices, check_transfers
 from .scope import Scope
 from .selectors import Everything, Pipelines, Selected, Selectors, Stages
 from .setting_rules import check_node, check_pipeline, check_stage
@@ -59,6 +60,9 @@ def _profile(name: str, scope: Scope, selectors: Selectors, sink: Sink) -> ir.Sc
         pipelines={k: v for k, v in draft.pipelines.items() if v},
     )
     _check(schedule, draft, selectors, sink)
+    if scope.options.hardware is not None:
+        check_devices(schedule, scope.options.hardware, sink)
+    check_transfers(schedule, selectors.graphs.values(), selectors.stages, sink)
     return schedule
 
 
@@ -84,6 +88,8 @@ def _item(
         value = read_setting(leaf.spec, leaf.key, leaf.setting.value, scope, sink)
         if value is not None:
             layer[leaf.key] = ir.SettingValue(value[0], _origin(profile, leaf), leaf.setting.span)
+        if is_idle(leaf.key):
+            sink.add(IdleSetting(leaf.setting.span, leaf.key).diagnostic())
     _enter(found, layer, draft)
 
 
@@ -152,4 +158,4 @@ def _check(schedule: ir.Schedule, draft: _Draft, selectors: Selectors, sink: Sin
         merged = {**schedule.stages.get(call.stage, {}), **layer}
         check_node(node, stage, merged, layer, sink)
     for name, layer in draft.pipelines.items():
-        check_pipeline(name, schedule.pipelines.get(name, {}), layer, sink)
+        check_pipeline(selectors.graphs[name], layer, draft.nodes, sink)

@@ -46,4 +46,4 @@ def _params(scopes: list[Scope]) -> Iterator[tuple[str, ir.ParamValue]]:
     for scope in scopes:
         for found in scope.names.values():
             if isinstance(found, ValueBinding) and found.is_param:
-                yield found.name, ir.ParamValue(found.value, found.origin)
+                yield found.name, ir.ParamValue(found.value, found.origin, found.type)

@@ -35,7 +35,7 @@ class BoundCall:
     results: tuple[TensorType, ...]
     """Types of the outputs in port order."""
     unchecked: tuple[int, ...] = ()
-    """Ports where `?` or `...` switched shape checking off."""
+    """Ports where a `?` or `...` of the argument switched shape checking off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def bind(
     if conflicts:
         return tuple(conflicts)
     names = Substitution(origin, axes.dim if axes.binding == "rows" else None)
-    pairs, opened, conflicts = _pairs(given, axes.binding)
+    pairs, hidden, conflicts = _pairs(given, axes.binding)
     if conflicts:
         return tuple(conflicts)
     mismatch, unchecked = unify(pairs, names, widen=True)
@@ -84,7 +84,7 @@ def bind(
     if violated is not None:
         return (violated,)
     results = tuple(names.type(p.type) for p in signature.outputs)
-    return BoundCall(axes.binding, names, results, tuple(sorted(unchecked | opened)))
+    return BoundCall(axes.binding, names, results, tuple(sorted(unchecked | hidden)))
 
 
 def _kind(index: int, port: Port, argument: TensorType, unruled: frozenset[str]) -> Conflict | None:
@@ -146,9 +146,9 @@ def _same_count(left: Dim, right: Dim) -> bool:
 
 
 def _pairs(given: list[tuple[int, Port, TensorType]], binding: Binding) -> tuple[list[Pair], set[int], list[Conflict]]:
-    """All dims to compare, apart from the row axis; the ports with `...`; ports whose ranks differ."""
+    """All dims to compare, apart from the row axis; the ports whose argument hides dims; ports whose ranks differ."""
     pairs: list[Pair] = []
-    opened: set[int] = set()
+    unchecked: set[int] = set()
     conflicts: list[Conflict] = []
     for index, port, argument in given:
         found = _aligned(index, port.type, argument, binding)
@@ -156,10 +156,10 @@ def _pairs(given: list[tuple[int, Port, TensorType]], binding: Binding) -> tuple
             conflicts.append(Conflict("E0304", index, str(port.type), str(argument)))
             continue
         pairs += found.pairs
-        if found.open:
-            opened.add(index)
-            conflicts += _hidden_ragged(index, port.type, argument)
-    return pairs, opened, conflicts
+        if found.unchecked:
+            unchecked.add(index)
+        conflicts += _hidden_ragged(index, port.type, argument)
+    return pairs, unchecked, conflicts
 
 
 def _aligned(index: int, port: TensorType, argument: TensorType, binding: Binding) -> Alignment | None:

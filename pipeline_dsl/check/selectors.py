@@ -128,7 +128,7 @@ class Selectors:
         text = f"{item.key}@{item.version}"
         known = tuple(f"{item.key}@{v}" for v in stage.contract.versions)
         note = f"versions of `{stage.name}`: {', '.join(map(str, stage.contract.versions)) or 'none'}"
-        sink.add(SelectorMatchesNothing(item.key.span, text, known, note).diagnostic())
+        sink.add(SelectorMatchesNothing(_selector(item), text, known, note).diagnostic())
         return None
 
     def _node(self, call: ir.Call, span: Span, sink: Sink) -> Nodes:
@@ -140,6 +140,13 @@ class Selectors:
         """Names that could have been meant: nodes only for a text with a dot."""
         names = (*self.stages, *self.graphs)
         return (*names, *self.calls) if "." in text else names
+
+
+def _selector(item: syntax.Nested) -> Span:
+    """`encoder@5` without its block."""
+    key, block = item.key.span, item.block.span
+    text = key.source.text[key.start : block.start].rstrip()
+    return Span(key.source, key.start, key.start + len(text)) if text else key
 
 
 def is_anonymous(call: ir.Call) -> bool:

@@ -1,4 +1,4 @@
-"""What settings must mean together and for their stage: E0605, E0606, E0608, E0609, W0601.
+"""What settings must mean together and for their stage: E0508, E0605, E0606, E0608, E0609, W0601.
 
 Each function takes all settings that hold at a place and the `own` ones that a block for it says; only own settings
 are reported, so that nothing is said twice.
@@ -12,6 +12,7 @@ from typing import Any
 from pipeline_dsl import ir
 from pipeline_dsl.diagnostics import Sink
 from pipeline_dsl.errors.settings import (
+    LateDeadline,
     NoEffect,
     NoRowAxis,
     NotCacheable,
@@ -19,6 +20,7 @@ from pipeline_dsl.errors.settings import (
     TooLarge,
     UnknownSetting,
 )
+from pipeline_dsl.literals import duration
 from pipeline_dsl.settings import DEFAULTS
 from pipeline_dsl.source import Span
 
@@ -28,9 +30,7 @@ from .signatures import sizes_of
 _WARMUP_WORDS = ("batch", "count", "data")
 
 
-def check_stage(
-    name: str, stage: ir.Stage, settings: ir.Settings, own: Mapping[str, ir.SettingValue], sink: Sink
-) -> None:
+def check_stage(name: str, stage: ir.Stage, settings: ir.Settings, own: ir.Settings, sink: Sink) -> None:
     """A profile's block for a stage."""
     _batching(name, stage, own, sink)
     _preferred(settings, own, sink)
@@ -41,9 +41,7 @@ def check_stage(
     _effect(settings, own, sink)
 
 
-def check_node(
-    node: str, stage: ir.Stage, settings: ir.Settings, own: Mapping[str, ir.SettingValue], sink: Sink
-) -> None:
+def check_node(node: str, stage: ir.Stage, settings: ir.Settings, own: ir.Settings, sink: Sink) -> None:
     """A profile's block for one call site. The level of its priority must exist in the stage's queue."""
     check_stage(node, stage, settings, own, sink)
     levels = _value(settings, "queue.levels")
@@ -54,11 +52,22 @@ def check_node(
         sink.add(SettingsDisagree(_span(priority), text, help=hint).diagnostic())
 
 
-def check_pipeline(name: str, settings: ir.Settings, own: Mapping[str, ir.SettingValue], sink: Sink) -> None:
-    """A profile's block for a pipeline."""
+def check_pipeline(graph: ir.Graph, own: ir.Settings, nodes: Mapping[str, ir.Settings], sink: Sink) -> None:
+    """A profile's block for a pipeline; `nodes` are those for its call sites."""
     for key in ("rate_limit.per", "rate_limit.burst", "rate_limit.by"):
-        if key in own and "rate_limit.rate" not in settings:
-            sink.add(NoEffect(_span(own[key]), key, "there is no `rate_limit.rate`").diagnostic())
+        if key in own and "rate_limit.rate" not in own:
+            sink.add(NoEffect(_span(own[key]), key, "there is no `rate_limit.rate`", "set `rate`").diagnostic())
+    whole = own.get("timeout")
+    if whole is not None and whole.value:
+        for call in graph.calls:
+            _deadline(call, nodes.get(call.id, {}).get("timeout"), whole, sink)
+
+
+def _deadline(call: ir.Call, setting: ir.SettingValue | None, whole: ir.SettingValue, sink: Sink) -> None:
+    """E0508: a call that may take longer than the request it is part of."""
+    limit, span = (call.timeout_ns, call.span) if setting is None else (setting.value, setting.span)
+    if limit is not None and span is not None and limit > whole.value:
+        sink.add(LateDeadline(span, call.id, duration(limit), duration(whole.value), _span(whole)).diagnostic())
 
 
 def _value(settings: ir.Settings, key: str) -> Any:
@@ -71,7 +80,7 @@ def _span(setting: ir.SettingValue) -> Span:
     return setting.span
 
 
-def _batching(name: str, stage: ir.Stage, own: Mapping[str, ir.SettingValue], sink: Sink) -> None:
+def _batching(name: str, stage: ir.Stage, own: ir.Settings, sink: Sink) -> None:
     """E0605: there are no rows to batch."""
     key = next((k for k in own if k.startswith("batching.")), None)
     if key is None or stage.signature.has_rows:
@@ -85,7 +94,7 @@ def _batching(name: str, stage: ir.Stage, own: Mapping[str, ir.SettingValue], si
     sink.add(NoRowAxis(_span(own[key]), name, key, span, suggestion).diagnostic())
 
 
-def _preferred(settings: ir.Settings, own: Mapping[str, ir.SettingValue], sink: Sink) -> None:
+def _preferred(settings: ir.Settings, own: ir.Settings, sink: Sink) -> None:
     """E0608: a preferred size that no batch can have."""
     most = settings.get("batching.max")
     limit = _value(settings, "batching.max")
@@ -100,23 +109,24 @@ def _preferred(settings: ir.Settings, own: Mapping[str, ir.SettingValue], sink: 
         sink.add(SettingsDisagree(_span(preferred), text, other, "`max` is set here", hint).diagnostic())
 
 
-def _levels(settings: ir.Settings, own: Mapping[str, ir.SettingValue], sink: Sink) -> None:
+def _levels(settings: ir.Settings, own: ir.Settings, sink: Sink) -> None:
     """E0608: a priority level beyond `levels`."""
     levels = _value(settings, "queue.levels")
     default = own.get("queue.default_level")
-    hint = "priority 1 is served first; set `levels`"
     if default is not None and default.value > levels:
-        text = f"`default_level` is {default.value}, and there are {levels} levels"
+        text = f"`default_level` is {default.value}, and `levels` is {levels}"
+        hint = f"set `levels = {default.value}`, or a level from 1 to {levels}; 1 is served first"
         sink.add(SettingsDisagree(_span(default), text, help=hint).diagnostic())
     for key, setting in own.items():
         if key.startswith("queue.level."):
             number = key.split(".")[2]
             if not number.isdecimal() or not 1 <= int(number) <= levels:
                 text = f"there is no level {number}: `levels` is {levels}"
+                hint = f"levels are whole numbers from 1 to {levels}; set `levels` for more"
                 sink.add(SettingsDisagree(_span(setting), text, help=hint).diagnostic())
 
 
-def _warmup(stage: ir.Stage, settings: ir.Settings, own: Mapping[str, ir.SettingValue], sink: Sink) -> None:
+def _warmup(stage: ir.Stage, settings: ir.Settings, own: ir.Settings, sink: Sink) -> None:
     """E0606: warm-up beyond what can happen; E0603: a size that the stage does not have."""
     batch, limit = own.get("warmup.batch"), _value(settings, "batching.max")
     if batch is not None and max(batch.value, default=0) > limit:
@@ -139,7 +149,7 @@ def _warmup(stage: ir.Stage, settings: ir.Settings, own: Mapping[str, ir.Setting
             sink.add(TooLarge(_span(setting), key, max(setting.value), bound, reason).diagnostic())
 
 
-def _slots(stage: ir.Stage, own: Mapping[str, ir.SettingValue], sink: Sink) -> None:
+def _slots(stage: ir.Stage, own: ir.Settings, sink: Sink) -> None:
     """E0608: instances that would never get a sequence."""
     sequence = stage.contract.extra.get("sequence", {})
     instances, most = own.get("instances"), sequence.get("slots.max")
@@ -151,7 +161,7 @@ def _slots(stage: ir.Stage, own: Mapping[str, ir.SettingValue], sink: Sink) -> N
         sink.add(SettingsDisagree(_span(instances), text, help=hint).diagnostic())
 
 
-def _cache(name: str, stage: ir.Stage, own: Mapping[str, ir.SettingValue], sink: Sink) -> None:
+def _cache(name: str, stage: ir.Stage, own: ir.Settings, sink: Sink) -> None:
     """E0609: answers that may not be given twice."""
     key = next((k for k in own if k.startswith("cache.")), None)
     if key is None:
@@ -171,21 +181,21 @@ def _cache(name: str, stage: ir.Stage, own: Mapping[str, ir.SettingValue], sink:
             sink.add(UnknownSetting(_span(own["cache.key"]), port, "`cache.key`", ports, "port").diagnostic())
 
 
-def _effect(settings: ir.Settings, own: Mapping[str, ir.SettingValue], sink: Sink) -> None:
+def _effect(settings: ir.Settings, own: ir.Settings, sink: Sink) -> None:
     """W0601: settings that another one makes idle."""
     if _value(settings, "batching.max") == 1:
         for key in ("batching.delay", "batching.preferred"):
             if key in own and own[key].value:
-                sink.add(NoEffect(_span(own[key]), key, "`batching.max` is 1").diagnostic())
+                sink.add(NoEffect(_span(own[key]), key, "`batching.max` is 1", "raise `max`").diagnostic())
     if "queue.on_timeout" in own and not _timeouts(settings):
         why = "there is no `queue.timeout`"
-        sink.add(NoEffect(_span(own["queue.on_timeout"]), "queue.on_timeout", why).diagnostic())
+        sink.add(NoEffect(_span(own["queue.on_timeout"]), "queue.on_timeout", why, "set `timeout`").diagnostic())
     for key in ("warmup.count", "warmup.data"):
         if key in own and "warmup.batch" not in settings and not _warmup_sizes(settings):
-            sink.add(NoEffect(_span(own[key]), key, "there is no `warmup.batch`").diagnostic())
+            sink.add(NoEffect(_span(own[key]), key, "there is no `warmup.batch`", "set `batch`").diagnostic())
     for key in ("cache.ttl", "cache.key"):
         if key in own and "cache.size" not in settings:
-            sink.add(NoEffect(_span(own[key]), key, "there is no `cache.size`").diagnostic())
+            sink.add(NoEffect(_span(own[key]), key, "there is no `cache.size`", "set `size`").diagnostic())
 
 
 def _timeouts(settings: ir.Settings) -> bool:

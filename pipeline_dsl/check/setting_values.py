@@ -6,18 +6,18 @@ Words of the table win over names of consts: `device = cpu` means the device, wh
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pipeline_dsl import syntax
 from pipeline_dsl.diagnostics import Sink
 from pipeline_dsl.errors.settings import WrongSetting
+from pipeline_dsl.literals import spelled
 from pipeline_dsl.operations import Typed
 from pipeline_dsl.settings import KeySpec, Kind
 from pipeline_dsl.spell import nearest
 
 from .scope import Scope
-from .spelling import value_text
 from .values import evaluate
 
 _NEEDS: Mapping[Kind, str] = {
@@ -36,12 +36,13 @@ _NEEDS: Mapping[Kind, str] = {
     "names": "names",
 }
 _EXAMPLES: Mapping[Kind, str] = {
-    "duration": "`5ms`",
-    "size": "`256MiB`",
+    "bool": "`true`",
+    "duration": "a number with a unit: `5ms`",
+    "size": "a number with a unit: `256MiB`",
     "percent": "`10%`",
     "share": "`2GiB` or `85%`",
     "function": '`"pkg.mod:name"`',
-    "device": "`cpu`, `cuda(0)`, `cuda([0, 1])`, `any`",
+    "device": "`cpu`, `cuda(0)`, `cuda([0, 1])` or `any`",
     "ints": "`[8, 16]`",
     "names": "`[a, b]`",
 }
@@ -91,26 +92,30 @@ def word_of(expr: syntax.Expr) -> str:
 
 def _shown(expr: syntax.Expr, given: Typed | None = None) -> str:
     if given is not None and given.known and not given.type.dims and given.type.dtype.name != "json":
-        return value_text(given.value, given.type)
+        return spelled(given.value, given.type)
     text = expr.span.text
     return f"`{text}`" if 0 < len(text) <= 40 and "\n" not in text else "something else"
 
 
 def _expected(spec: KeySpec, expr: syntax.Expr) -> tuple[str, str]:
     """What a key needs, and an edit."""
-    words = " or ".join(f"`{w}`" for w in spec.words)
+    words = _either([f"`{w}`" for w in spec.words])
     guess = nearest(word_of(expr), spec.words) if word_of(expr) else None
     if spec.kind == "word":
         return words, f"did you mean `{guess}`?" if guess else ""
     needs = _NEEDS.get(spec.kind, "a value")
     if spec.kind in ("int", "ints") and spec.minimum:
         needs += f" from {spec.minimum} up"
-    hint = _EXAMPLES.get(spec.kind, "")
+    hint = f"write {_EXAMPLES[spec.kind]}" if spec.kind in _EXAMPLES else ""
     if spec.kind == "duration" and isinstance(expr, syntax.Literal) and expr.kind == "int":
-        hint = f"`{expr.value}ms`?"
+        hint = f"did you mean `{expr.value}ms`?"
     if spec.kind != "device" and words:
         needs = f"{needs} or {words}"
     return needs, hint
+
+
+def _either(words: Sequence[str]) -> str:
+    return " or ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 # ---- kinds

@@ -9,7 +9,6 @@ from typing import Any
 from pipeline_dsl.literals import fits, value_of
 from pipeline_dsl.operations import Problem, Typed, fit, scalar
 from pipeline_dsl.types import TensorType
-from pipeline_dsl.units import duration_text
 
 _UNITS = {
     "duration": (re.compile(r"\d+(\.\d+)?(us|ms|s|min|h)"), "DURATION", "a duration such as 5ms"),
@@ -62,19 +61,3 @@ def _number(text: str, kind: TensorType) -> Any:
         return Problem(f"is not a {'whole ' if whole else ''}number")
     result = fit(Typed(scalar("i64" if whole else "f64"), value, weak=True), kind)
     return result.value if isinstance(result, Typed) else Problem(f"does not fit {kind.dtype}")
-
-
-def value_text(value: Any, kind: TensorType) -> str:
-    """A value as the language writes it: `75%`, `5ms`, `"a"`."""
-    name = kind.dtype.name
-    if value is None:
-        return "null"
-    if kind.dims:
-        return "[" + ", ".join(value_text(v, kind.with_dims(kind.dims[1:])) for v in value) + "]"
-    if name == "percent":
-        return f"{value * 100:.6g}%"
-    if name == "duration":
-        return duration_text(value)
-    if name == "size":
-        return f"{value}B"
-    return json.dumps(value, ensure_ascii=False) if name != "bytes" else repr(value)

@@ -9,6 +9,7 @@ from pipeline_dsl.diagnostics import Sink
 from pipeline_dsl.errors.names import WrongKind
 from pipeline_dsl.errors.settings import BadBackend
 from pipeline_dsl.errors.signatures import NoSignature
+from pipeline_dsl.literals import quoted
 
 from .backends import Using, using_of
 from .contracts import contract_of
@@ -68,7 +69,7 @@ def _versioned_path(decl: syntax.Stage, using: Using, contract: ir.Contract, sin
         text = "the path has `{version}`, and the stage lists no versions"
         sink.add(BadBackend(span, text, help="add `versions = [1]`").diagnostic())
     if "{version}" not in path and len(contract.versions) > 1:
-        text = f"{len(contract.versions)} versions share the file {path!r}"
+        text = f"{len(contract.versions)} versions share the file {quoted(path)}"
         sink.add(BadBackend(span, text, help='put `{version}` in the path: `"m/{version}.onnx"`').diagnostic())
 
 

@@ -41,10 +41,11 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """The dims of a wanted type beside those of a value. `open`: a `...` on either side hid some."""
+    """The dims of a wanted type beside those of a value."""
 
     pairs: tuple[Pair, ...]
-    open: bool = False
+    unchecked: bool = False
+    """A `...` of the value may hide dims that are wanted."""
 
 
 def kind_mismatch(want: TensorType, have: TensorType, place: int = 0) -> Mismatch | None:
@@ -74,7 +75,8 @@ def align(want: tuple[Dim, ...], have: tuple[Dim, ...], place: int = 0, offset: 
     back = min(back, len(want) - front, len(have) - front)
     start = len(have) - back
     tail = _pairs(want[len(want) - back :], have[start:], place, offset + start)
-    return Alignment(_pairs(want[:front], have[:front], place, offset) + tail, open=True)
+    pairs = _pairs(want[:front], have[:front], place, offset) + tail
+    return Alignment(pairs, rest_have is not None and len(pairs) < len(want) - (rest_want is not None))
 
 
 def _rest(dims: tuple[Dim, ...]) -> int | None:
@@ -86,14 +88,14 @@ def _pairs(want: tuple[Dim, ...], have: tuple[Dim, ...], place: int, offset: int
 
 
 def unify(pairs: Iterable[Pair], names: Substitution, *, widen: bool) -> tuple[Mismatch | None, set[int]]:
-    """Binds the names of the wanted dims; the first mismatch, and the places where `?` hid a comparison.
+    """Binds the names of the wanted dims; the first mismatch, and the places where a `?` of the value hid one.
 
     widen: a plain size will do for `~L` (all lengths are equal), as it does for an argument of a call.
     """
     todo = list(pairs)
     for pair in todo:
         _bind_name(pair, names)
-    unchecked = {p.place for p in todo if isinstance(p.want, Unknown) != isinstance(p.have, Unknown)}
+    unchecked = {p.place for p in todo if isinstance(p.have, Unknown) and not isinstance(p.want, Unknown)}
     for pair in todo:
         found = _compare(pair, names, widen)
         if found is not None:

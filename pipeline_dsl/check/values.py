@@ -223,6 +223,11 @@ def _object(expr: syntax.ObjectExpr, scope: Scope, sink: Sink) -> Typed | None:
 
 def _index(expr: syntax.Index, scope: Scope, sink: Sink) -> Typed | None:
     first = expr.subscripts[0]
+    sliced = next((s for s in expr.subscripts if isinstance(s, syntax.Slice)), None)
+    if sliced is not None and len(expr.subscripts) > 1:
+        advice = "slice first, then index: `x[a:b][i]`"
+        sink.add(NotComputable(sliced.span, "a slice stands alone", advice).diagnostic())
+        return None
     if isinstance(first, syntax.Slice):
         ends = [_end(e, scope, sink) for e in (first.start, first.stop)]
         value = evaluate(expr.value, scope, sink)
@@ -246,6 +251,14 @@ def _call(expr: syntax.Call, scope: Scope, sink: Sink) -> Typed | None:
         return lines_of(expr, [evaluate(a, scope, sink) for a in args], scope, sink)
     if name not in FUNCTIONS:
         _no_function(expr, name, scope, sink)
+        return None
+    if expr.options:
+        sink.add(NotComputable(expr.options[0].span, "`with` is for calls of stages", "remove it").diagnostic())
+        return None
+    misnamed = next((a for a in expr.args[1:] if (a.name is None) == (name == "format")), None)
+    if misnamed is not None:
+        how = "by name" if name == "format" else "by position"
+        sink.add(NotComputable(misnamed.span, f"`{name}` takes its arguments {how}").diagnostic())
         return None
     if name == "format":
         names = Typed(scalar("json"), [a.name.text for a in expr.args if a.name])
@@ -274,7 +287,8 @@ def _no_function(expr: syntax.Call, name: str, scope: Scope, sink: Sink) -> None
         sink.add(WrongKind(expr.callee.span, name, kind_of(found), "a function of values known now").diagnostic())
     elif name:
         known = (*FUNCTIONS, *_CONSTANT_ONLY)
-        sink.add(UnknownName(expr.callee.span, name, known, "function").diagnostic())
+        note = f"functions: {', '.join(known)}"
+        sink.add(UnknownName(expr.callee.span, name, known, "function", note).diagnostic())
     else:
         sink.add(NotComputable(expr.callee.span, "this can not be called").diagnostic())
 

@@ -9,6 +9,11 @@ from pipeline_dsl.diagnostics import Diagnostic, Label, Severity
 from pipeline_dsl.source import Span
 
 
+def counted(number: int, word: str) -> str:
+    """`1 output`, `2 outputs`."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
 class Mistake(ABC):
     """One way to be wrong. Subclasses are frozen dataclasses that set `code` and `title`."""
 

@@ -8,7 +8,7 @@ from pipeline_dsl.diagnostics import Diagnostic, Label
 from pipeline_dsl.source import Span
 from pipeline_dsl.spell import did_you_mean
 
-from .base import Mistake
+from .base import Mistake, counted
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class TooManyArguments(Mistake):
     def diagnostic(self) -> Diagnostic:
         return self.at(
             self.span,
-            f"{self.callee} takes {_count(len(self.ports), 'argument')}, found {self.given}",
+            f"{self.callee} takes {counted(len(self.ports), 'argument')}, found {self.given}",
             notes=(_listed(self.ports),),
         )
 
@@ -261,7 +261,3 @@ class TensorOperand(Mistake):
 
 def _listed(ports: tuple[tuple[str, str], ...], word: str = "ports") -> str:
     return f"{word}: " + (", ".join(f"{name}: {spelled}" for name, spelled in ports) or "none")
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"

@@ -8,7 +8,7 @@ from pipeline_dsl.diagnostics import Diagnostic, Label
 from pipeline_dsl.source import Span
 from pipeline_dsl.spell import did_you_mean
 
-from .base import Mistake
+from .base import Mistake, counted
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class TargetCount(Mistake):
         advice = f"take all of them (`_` discards one): `{names} = ..`" if count else "it gives nothing to take"
         return self.at(
             self.span,
-            f"{self.what} has {_count(count, 'output')}, {_count(self.targets, 'target')}",
+            f"{self.what} has {counted(count, 'output')}, {counted(self.targets, 'target')}",
             help=advice,
             notes=("outputs: " + (", ".join(f"{n}: {t}" for n, t in self.outputs) or "none"),),
         )
@@ -111,7 +111,7 @@ class NotUnpackable(Mistake):
     def diagnostic(self) -> Diagnostic:
         return self.at(
             self.span,
-            f"{_count(self.targets, 'target')} for one value ({self.found})",
+            f"{counted(self.targets, 'target')} for one value ({self.found})",
             help="only the outputs of a call are unpacked; write one name",
         )
 
@@ -176,9 +176,13 @@ class UnnamedReturn(Mistake):
         return self.at(
             self.span,
             "each output is returned by name",
-            help=f"write `{self.wanted} = ..`" if self.wanted else "",
+            help=f"write `{self.wanted} = {self._written()}`" if self.wanted else "",
             notes=(f"outputs: {', '.join(self.outputs) or 'none'}",),
         )
+
+    def _written(self) -> str:
+        text = self.span.text
+        return text if 0 < len(text) <= 40 and "\n" not in text else ".."
 
 
 @dataclass(frozen=True)
@@ -335,7 +339,3 @@ class NotExecutable(Mistake):
 
     def diagnostic(self) -> Diagnostic:
         return self.at(self.span, f"{self.what} is not executable in this version", help=self.advice)
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"

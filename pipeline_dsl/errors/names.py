@@ -23,7 +23,9 @@ class ImportNotFound(Mistake):
 
     def diagnostic(self) -> Diagnostic:
         where = f"searched: {', '.join(self.searched)}" if self.searched else "the search path is empty"
-        text = "" if self.searched else "give a folder with --search-path, or write a path relative to this file"
+        text = "paths are relative to the file that imports"
+        if self.path.startswith("@"):
+            text = "`@` paths are looked up in the search path; write one that is relative to this file"
         return self.at(self.span, f"can not find `{self.path}`", help=text, notes=(where,))
 
 
@@ -271,7 +273,11 @@ class DefinitionCycle(Mistake):
         labels = tuple(Label(p, "through this") for p in self.places)
         chain = " -> ".join(f"`{n}`" for n in self.chain)
         return self.at(
-            self.span, f"{self.kind} `{self.chain[0]}` refers to itself", labels=labels, notes=(f"chain: {chain}",)
+            self.span,
+            f"{self.kind} `{self.chain[0]}` refers to itself",
+            labels=labels,
+            help="define one of them without the others",
+            notes=(f"chain: {chain}",),
         )
 
 

@@ -1,6 +1,7 @@
 """All codes of the catalogue and their pages, for `pipectl explain`, editors, SARIF and the meta-tests.
 
-Every module of this package is part of the catalogue; classes are found through their base.
+Every module of this package is part of the catalogue: subclasses of `Mistake`, and bare `Entry`s for codes without a
+diagnostic.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ class Entry:
     title: str
     severity: Severity
     where: str
-    """Family: the module that declares it, `syntax` or `types`."""
+    """Family: the module that declares it, `syntax` or `types`; `load`: told when a stage is loaded."""
 
 
 @cache
 def codes() -> Mapping[str, Entry]:
     """Every code that can be reported, sorted."""
     package = importlib.import_module(__package__)
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{__package__}.{module.name}")
-    found: dict[str, Entry] = {}
+    modules = [importlib.import_module(f"{__package__}.{m.name}") for m in pkgutil.iter_modules(package.__path__)]
+    bare = (value for module in modules for value in vars(module).values() if isinstance(value, Entry))
+    found: dict[str, Entry] = {entry.code: entry for entry in bare}
     for mistake in _mistakes(Mistake):  # type: ignore[type-abstract]  # only asked for its subclasses
         family = mistake.__module__.rpartition(".")[2]
         found.setdefault(mistake.code, Entry(mistake.code, mistake.title, mistake.severity(), family))

@@ -1,4 +1,4 @@
-"""Contract and schedule settings, backends, profiles: E0407, E06xx, W0210, W0601."""
+"""Contract and schedule settings, backends, profiles: E0407, E0508, E06xx, W0210, W0599, W0601."""
 
 from __future__ import annotations
 
@@ -78,7 +78,8 @@ class ProfileCycle(Mistake):
     chain: tuple[str, ...]
 
     def diagnostic(self) -> Diagnostic:
-        return self.at(self.span, f"profiles extend each other: {' -> '.join(self.chain)}")
+        chain = " -> ".join(self.chain)
+        return self.at(self.span, f"profiles extend each other: {chain}", help="remove one `extends`")
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,10 @@ class TooLarge(Mistake):
     def diagnostic(self) -> Diagnostic:
         labels = (Label(self.place, self.reason),) if self.place else ()
         return self.at(
-            self.span, f"`{self.key}` has {self.value}, but {self.reason} allows {self.limit}", labels=labels
+            self.span,
+            f"`{self.key}` has {self.value}, but {self.reason} allows {self.limit}",
+            labels=labels,
+            help=f"lower {self.value} to {self.limit}, or raise the limit",
         )
 
 
@@ -176,6 +180,27 @@ class SettingsDisagree(Mistake):
     def diagnostic(self) -> Diagnostic:
         labels = (Label(self.other, self.label),) if self.other else ()
         return self.at(self.span, self.text, labels=labels, help=self.help)
+
+
+@dataclass(frozen=True)
+class LateDeadline(Mistake):
+    """A timeout inside of a shorter one."""
+
+    code = "E0508"
+    title = "inner deadline longer than outer"
+    span: Span
+    node: str
+    inner: str
+    outer: str
+    whole: Span
+
+    def diagnostic(self) -> Diagnostic:
+        return self.at(
+            self.span,
+            f"`{self.node}` may take {self.inner}, and its request ends after {self.outer}",
+            labels=(Label(self.whole, f"the whole request: {self.outer}"),),
+            help=f"give the call less than {self.outer}, or the pipeline more",
+        )
 
 
 @dataclass(frozen=True)
@@ -214,6 +239,23 @@ class AnonymousNode(Mistake):
 
 
 @dataclass(frozen=True)
+class IdleSetting(Mistake):
+    """A setting of the language that this version does nothing with."""
+
+    code = "W0599"
+    title = "setting not used in this version"
+    span: Span
+    key: str
+
+    def diagnostic(self) -> Diagnostic:
+        return self.at(
+            self.span,
+            f"`{self.key}` is not used in this version",
+            help="leave it for a later one, or remove it",
+        )
+
+
+@dataclass(frozen=True)
 class NoEffect(Mistake):
     """A setting that changes nothing."""
 
@@ -222,6 +264,8 @@ class NoEffect(Mistake):
     span: Span
     key: str
     why: str
+    advice: str
+    """What would give it one: "set `timeout`"."""
 
     def diagnostic(self) -> Diagnostic:
-        return self.at(self.span, f"`{self.key}` has no effect: {self.why}")
+        return self.at(self.span, f"`{self.key}` has no effect: {self.why}", help=f"{self.advice}, or remove this")

@@ -89,14 +89,13 @@ class DtypeMismatch(Mistake):
 
     def diagnostic(self) -> Diagnostic:
         edge = self.edge
-        advice = f"a stage between that gives {self.dtype}"
-        if self.castable:
-            advice = f"write `cast(.., {self.dtype})`, or put a stage between that gives {self.dtype}"
+        value = edge.value.strip("`") if edge.value.startswith("`") else ".."
+        advice = f"put a stage between that gives {self.dtype}"
         return self.at(
             edge.span,
             f"{edge.needs} needs {self.dtype}, found {edge.found}",
             labels=edge.labels(),
-            help=advice if self.castable else f"put {advice}",
+            help=f"write `cast({value}, {self.dtype})`, or {advice}" if self.castable else advice,
         )
 
 
@@ -258,11 +257,12 @@ class MayBeAbsent(Mistake):
 
     def diagnostic(self) -> Diagnostic:
         edge = self.edge
+        value = edge.value.strip("`") if edge.value.startswith("`") else ".."
         return self.at(
             edge.span,
             f"{edge.value} may be absent ({edge.found}), {edge.needs} needs {edge.expected}",
             labels=edge.labels(),
-            help="give a value for that case with `?? ..`, or make the place optional: `T?`",
+            help=f"give a value for that case, `{value} ?? ..`, or make the place optional: `{edge.expected}?`",
         )
 
 
@@ -282,7 +282,7 @@ class OperandMayBeAbsent(Mistake):
 
 @dataclass(frozen=True)
 class Unchecked(Mistake):
-    """`?` or `...` meets a known shape."""
+    """A value with `?` or `...` where certain dims are needed."""
 
     code = "W0301"
     title = "shape checking is switched off"
@@ -292,7 +292,7 @@ class Unchecked(Mistake):
         edge = self.edge
         return self.at(
             edge.span,
-            f"`?` or `...` switches shape checking off: {edge.needs} is {edge.expected}, found {edge.found}",
+            f"a shape is not checked here: {edge.needs} is {edge.expected}, found {edge.found}",
             labels=edge.labels(),
-            help="name the size (`N`) where it is declared, and it is checked",
+            help="give the size a name (`N`) or a number where the value is made",
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -69,7 +69,7 @@ def _box(node: AnyNode, graph: Graph, devices: Mapping[str, str]) -> Box:
     return Box(name, f"{node.stage}{version}", "call", devices.get(node.id, ""))
 
 
-def _arrows(nodes: list[AnyNode]) -> Iterator[Arrow]:
+def _arrows(nodes: Sequence[AnyNode]) -> Iterator[Arrow]:
     index = {node.id: i for i, node in enumerate(nodes)}
     types = {Ref(node.id, port): type_ for node in nodes for port, type_ in results(node)}
     outputs = {node.id: len(results(node)) for node in nodes}

@@ -99,7 +99,7 @@ def _concat_typing(operands: Sequence[Typed]) -> TensorType | Problem:
         if not dims or not isinstance(dims[0], Sized | Unknown):
             return Problem(f"`concat` joins along a plain first dim, found {operand.type}", at, "tensor")
         if dims[1:] != first.dims[1:] or operand.type.dtype is not first.dtype:
-            return Problem(f"`concat` of {first} and {operand.type}", at)
+            return Problem(f"`concat` does not take {first} and {operand.type} together", at)
         total = total + dims[0].size if total is not None and isinstance(dims[0], Sized) else None
     return first.with_dims((Unknown() if total is None else Sized(total), *first.dims[1:]))
 

@@ -13,10 +13,11 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+from pipeline_dsl.dtypes import DType
 from pipeline_dsl.types import TensorType
 
-from .base import BOOL, F64, Operation, OperationError, Problem, Typed, Typing
-from .convert import common
+from .base import BOOL, F64, JSON, Operation, OperationError, Problem, Typed, Typing
+from .convert import common, fit
 
 _NUMBERS = ("int", "uint", "float")
 
@@ -48,7 +49,7 @@ def _arithmetic(name: str) -> Typing:
                 return Problem(f"`{name}` takes numbers, found {dtype}", index)
         found = common(operands)
         if found is None:
-            return Problem(f"`{name}` of {a} and {b}", help=f"convert one of them: `cast(.., {b})`")
+            return Problem(f"`{name}` does not take {a} and {b} together", help=f"convert one: `cast(.., {b})`")
         return F64 if name == "/" and found.kind != "float" else TensorType(found)
 
     return typing
@@ -81,7 +82,12 @@ def _comparable(name: str, operands: Sequence[Typed]) -> TensorType | Problem:
     a, b = (o.type.dtype for o in operands)
     if a is b or (a.kind in _NUMBERS and b.kind in _NUMBERS and common(operands) is not None):
         return BOOL
-    return Problem(f"`{name}` of {a} and {b}", help=f"convert one of them: `cast(.., {b})`" if a.numeric else "")
+    return Problem(f"`{name}` does not compare {a} and {b}", help=_cast_advice(a, b))
+
+
+def _cast_advice(a: DType, b: DType) -> str:
+    numbers = a.kind in _NUMBERS and b.kind in _NUMBERS
+    return f"convert one: `cast(.., {b})`" if numbers else ""
 
 
 def _order(name: str) -> Typing:
@@ -125,7 +131,7 @@ def _coalesce(operands: Sequence[Typed]) -> TensorType | Problem:
         return second.type
     joined = meet(first, second)
     if joined is None:
-        return Problem(f"`??` of {first.type} and {second.type}", 1)
+        return Problem(f"`??` does not take {first.type} and {second.type} together", 1)
     return TensorType(joined.dtype, joined.dims, second.type.optional)
 
 
@@ -141,7 +147,7 @@ def _select(operands: Sequence[Typed]) -> TensorType | Problem:
             return Problem(f"`select` chooses single values, found {operand.type}", index, "tensor", "use `if`")
     joined = meet(yes, no)
     if joined is None:
-        return Problem(f"`select` between {yes.type} and {no.type}", 2)
+        return Problem(f"`select` does not take {yes.type} and {no.type} together", 2)
     return TensorType(joined.dtype, (), yes.type.optional or no.type.optional)
 
 
@@ -153,8 +159,15 @@ def meet(a: Typed, b: Typed) -> TensorType | None:
         return (b if a.value is None else a).type.required()
     if a.type.dtype is b.type.dtype:
         return a.type.required()
+    if JSON in (a.type.required(), b.type.required()) and (_is_json(a) and _is_json(b)):
+        return JSON
     dtype = common([a, b]) if a.type.dtype.kind in _NUMBERS and b.type.dtype.kind in _NUMBERS else None
     return None if dtype is None else TensorType(dtype, a.type.dims)
+
+
+def _is_json(operand: Typed) -> bool:
+    """JSON, or a constant that can be part of it."""
+    return operand.type.dtype is JSON.dtype or (operand.known and isinstance(fit(operand, JSON), Typed))
 
 
 # ---- values

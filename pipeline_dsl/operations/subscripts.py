@@ -38,8 +38,9 @@ def _index_typing(operands: Sequence[Typed]) -> TensorType | Problem:
 
 def _one_dim_less(kind: TensorType, subscript: Typed, at: int) -> TensorType | Problem:
     if not kind.dims or isinstance(kind.dims[0], Rows | Rest):
-        why = "rows are chosen with `map`" if kind.has_rows else "it has no first dim"
-        return Problem(f"{kind} can not be indexed: {why}", 0, "tensor")
+        why = "its rows belong to several requests" if kind.has_rows else "it has no first dim"
+        hint = "give the port a size name instead of `*`" if kind.has_rows else ""
+        return Problem(f"{kind} can not be indexed: {why}", 0, "tensor", hint)
     if subscript.type.dims or subscript.type.dtype.kind not in ("int", "uint"):
         return Problem(f"an index is a whole number, found {subscript.type}", at)
     first = kind.dims[0]

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from pipeline_dsl.ir import Binding
 from pipeline_dsl.plan import Form, Note, PipelinePlan, PortPlan, Slot, StagePlan, Step
+from pipeline_dsl.row_bytes import row_bytes, row_bytes_text
 from pipeline_dsl.types import TensorType
 
 from .devices import CPU
-from .row_bytes import row_bytes, row_bytes_text
 
 
 @dataclass(frozen=True, slots=True)

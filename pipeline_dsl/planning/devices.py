@@ -1,7 +1,6 @@
 """Where a stage runs: the `device` setting and the machine -> a device name (`cpu`, `cuda:0`, `cuda:0,1`).
 
-Planning never refuses a device the machine lacks, so that a plan for a server can be read on a laptop; `check`
-says what does not fit when it is told the machine.
+Planning never refuses a device the machine lacks; `check` does, when it is told the machine (E0607).
 """
 
 from __future__ import annotations

@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline_dsl.ir import Call, Program, Settings
+from pipeline_dsl.literals import duration
 from pipeline_dsl.plan import AUTO, Note, PipelinePlan, PortPlan, StagePlan
 from pipeline_dsl.settings import DEFAULTS, Place
 from pipeline_dsl.sizes import Size
 from pipeline_dsl.types import Rows, Sized
-from pipeline_dsl.units import duration_text
 
-from .call_sizes import known_sizes
+from .call_facts import fixed_ports, known_sizes
 from .copies import copy_notes
 from .reading import value_text
 
@@ -26,19 +26,25 @@ def notes(
 ) -> tuple[Note, ...]:
     """All notes of a plan. `calls` are the call sites that are left after the passes."""
     known = known_sizes(pipelines.values(), stages)
-    found = [note for stage in stages for note in batching_notes(stage, known.get(stage.index, frozenset()))]
+    fixed = fixed_ports(pipelines.values(), stages)
+    found = [
+        note
+        for stage in stages
+        for note in batching_notes(stage, known.get(stage.index, frozenset()), fixed.get(stage.index, frozenset()))
+    ]
     found += [note for pipeline in pipelines.values() for note in copy_notes(pipeline, stages)]
     found += setting_notes(program, calls)
     return tuple(found)
 
 
-def batching_notes(stage: StagePlan, known: frozenset[str]) -> Iterator[Note]:
-    """How rows of several requests come together at a stage; `known` sizes are one number at every call."""
+def batching_notes(stage: StagePlan, known: frozenset[str], fixed: frozenset[str]) -> Iterator[Note]:
+    """How rows of several requests come together at a stage; `known` sizes are one number, and `fixed` ports one
+    constant, at every call."""
     yield Note(stage.name, "batching", _how(stage))
     if not stage.has_rows:
         return
     for port in stage.inputs:
-        if not port.type.has_rows and not port.filled:
+        if not port.type.has_rows and not port.filled and port.name not in fixed:
             yield Note(stage.name, "batching", _equal_value(port))
     for size in _shared_sizes(stage):
         if not known.issuperset(symbol.name for symbol in size.symbols):
@@ -89,7 +95,7 @@ def _how(stage: StagePlan) -> str:
     delay = stage.batching.delay_ns
     if delay == AUTO:
         return f"{most}, waits as long as it pays"
-    return f"{most}, waits up to {duration_text(delay)}" if delay else f"{most}, takes what waits"
+    return f"{most}, waits up to {duration(delay)}" if delay else f"{most}, takes what waits"
 
 
 def _equal_value(port: PortPlan) -> str:

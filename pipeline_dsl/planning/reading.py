@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline_dsl.ir import Settings
+from pipeline_dsl.literals import duration
 from pipeline_dsl.settings import DEFAULTS, KeySpec, Place, tree
-from pipeline_dsl.units import bytes_text, duration_text
+from pipeline_dsl.units import bytes_text
 
 
 def read(settings: Settings, key: str) -> Any:
@@ -23,7 +24,7 @@ def value_text(place: Place, key: str, value: Any) -> str:
         return "[" + ", ".join(value_text(place, key, item) for item in value) + "]"
     kind = _kind(place, key) if isinstance(value, int | float) else ""
     if kind == "duration":
-        return duration_text(value)
+        return duration(value)
     if kind == "size" or (kind == "share" and isinstance(value, int)):
         return bytes_text(value)
     return f"{value:.0%}" if kind in ("percent", "share") else str(value)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from .base import Block, KeySpec, KeyTree, Kind
 from .contract import BACKENDS, CONTRACT, BackendSpec
-from .schedule import PIPELINE, STAGE
+from .schedule import PIPELINE, STAGE, is_idle
 
 Place = Literal["stage", "pipeline", "contract"]
 
@@ -54,6 +54,7 @@ __all__ = [
     "KeyTree",
     "Kind",
     "Place",
+    "is_idle",
     "keys",
     "tree",
 ]

@@ -29,7 +29,7 @@ STAGE: tuple[KeySpec, ...] = (
     _stage("device", "device", "cpu", "`cpu`, `cuda(0)`, `cuda([0, 1])`, `any`", words=("cpu", "any")),
     _stage("instances", "int", 1, "loaded copies that work side by side", minimum=1),
     _stage("threads", "int", 0, "compute threads of an instance; 0: cores over concurrent instances"),
-    _stage("thread", "word", "shared", "`own`: each instance is called from one thread of its own", words=("shared", "own")),
+    _stage("affine", "bool", False, "each instance is called from one thread of its own"),
     _stage("isolate", "word", "", "`process`: instances run in their own", words=("process", "none")),
     _stage("batching.max", "int", 64, "rows of a batch at most", minimum=1),
     _stage("batching.delay", "duration", 0, "longest wait for company; `auto` learns it", words=("auto",)),
@@ -78,6 +78,17 @@ STAGE: tuple[KeySpec, ...] = (
     _llm("speculative.draft", "string", "the small model that guesses"),
     _llm("speculative.tokens", "int", "tokens guessed at once", minimum=1),
 )
+
+_IDLE = (
+    *("batching.order", "cache", "limit", "rate_limit", "versions"),
+    *("graphs", "fuse", "stream", "memory", "pin", "accelerate"),
+)
+
+
+def is_idle(key: str) -> bool:
+    """Whether a key is checked, and nothing reads it in this version. Those of a backend that is missing are not."""
+    return any(key == idle or key.startswith(f"{idle}.") for idle in _IDLE)
+
 
 PIPELINE: tuple[KeySpec, ...] = (
     _pipeline("timeout", "duration", 0, "of a whole request; 0: none"),

@@ -74,10 +74,6 @@ class TestCompile:
         module = parse(Source("<text>", TEXT), Sink())
         assert compile_module(module) == compile_text(TEXT)
 
-    def test_the_machine_it_was_checked_for_is_the_one_it_is_planned_for(self) -> None:
-        machine = Hardware(cores=3)
-        assert compile_text(TEXT, Options(hardware=machine)).hardware == machine
-
     def test_layout_and_comments_do_not_change_the_digest(self) -> None:
         other = TEXT.replace("  once =", "  # first\n\n  once   =")
         assert compile_text(other).digest == compile_text(TEXT).digest

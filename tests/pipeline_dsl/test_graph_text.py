@@ -15,8 +15,8 @@ from pipeline_dsl.graph_text.layout import Spacing, place
 from pipeline_dsl.graph_text.picture import picture
 from pipeline_dsl.ir import Ref
 from pipeline_dsl.planning import build
+from tests.goldens import GOLDEN, compare
 
-from .golden import GOLDEN, assert_golden
 from .graphs import HOST, Build, chain, diamond, embed, random_dag, stage
 
 FORMATS = {"dot": dot, "mmd": mermaid, "svg": svg}
@@ -29,7 +29,7 @@ def test_golden(suffix: str) -> None:
     program = embed()
     devices = devices_of(build(program, HOST), "embed")
     text = FORMATS[suffix](program.pipelines["embed"], devices)
-    assert_golden(GOLDEN / "graphs" / f"embed.{suffix}", text)
+    compare(GOLDEN / "graphs" / f"embed.{suffix}", text)
 
 
 class TestPicture:

@@ -436,13 +436,22 @@ class TestNotes:
     def test_values_and_sizes_that_must_be_equal(self) -> None:
         made = Build()
         called = stage("s", {"x": "f32[*, S]", "k": "i32", "table": "f32[8]"}, {"y": "f32[*]"})
-        made.call("s", called, made.input("x", "f32[B, N]"))
+        given = made.input("x", "f32[B, N]"), made.input("k", "i32"), made.input("table", "f32[8]")
+        made.call("s", called, *given)
         assert texts(planned(made), "batching") == [
             "up to 64 rows, takes what waits",
             "batches by equal `k`",
             "batches only calls that share one `table`: it has no `*`",
             "batches by equal `S`",
         ]
+
+    def test_a_port_that_is_one_constant_everywhere_keeps_nothing_apart(self) -> None:
+        made = Build()
+        called = stage("s", {"x": "f32[*]", "k": "i32"}, {"y": "f32[*]"})
+        made.call("s", called, made.input("x", "f32[B]"), number(2))
+        assert texts(planned(made), "batching") == ["up to 64 rows, takes what waits"]
+        made.call("t", called, made.input("z", "f32[B]"), number(3))
+        assert texts(planned(made), "batching")[1:] == ["batches by equal `k`"]
 
     def test_a_size_that_is_one_number_everywhere_keeps_nothing_apart(self) -> None:
         called = stage("s", {"x": "f32[*, S]"}, {"y": "f32[*]"})

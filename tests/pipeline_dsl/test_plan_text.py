@@ -10,14 +10,17 @@ import pytest
 
 from pipeline_dsl.check import Options
 from pipeline_dsl.compile import compile_text
+from pipeline_dsl.expression_text import expression_text
 from pipeline_dsl.ir import Apply, Constant, ParamValue
 from pipeline_dsl.plan import Gpu, Hardware, Slot
-from pipeline_dsl.plan_text import expression_text, plan_text
+from pipeline_dsl.plan_text import plan_text
 from pipeline_dsl.planning import build
+from tests.goldens import GOLDEN, MACHINE, compare
 
-from .golden import GOLDEN, assert_golden
 from .graphs import HOST, chain, diamond, embed, number, type_of
 
+NOTHING = Constant(None, type_of("i64"))
+WORD, NAMES = Constant("{a}", type_of("string")), Constant(["a"], type_of("json"))
 FILES = sorted((GOLDEN / "plans").glob("*.pipe"))
 SERVER = Hardware(cores=8, memory=64 << 30, gpus=(Gpu("H200", 141 << 30),))
 
@@ -28,8 +31,8 @@ def test_plans_of_files(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     profile = re.search(r"^# profile = (\w+)$", text, re.MULTILINE)
     options = Options(profile=profile[1] if profile else None, environ={})
-    plan = compile_text(text, options, Hardware(cores=4), path=path.name)
-    assert_golden(path.with_suffix(".plan"), plan_text(plan))
+    plan = compile_text(text, options, MACHINE, path=path.name)
+    compare(path.with_suffix(".plan"), plan_text(plan))
 
 
 def test_there_are_such_files() -> None:
@@ -37,7 +40,7 @@ def test_there_are_such_files() -> None:
 
 
 def test_a_program_with_everything() -> None:
-    assert_golden(GOLDEN / "plans" / "embed_by_hand.plan", plan_text(build(embed(), SERVER)))
+    compare(GOLDEN / "plans" / "embed_by_hand.plan", plan_text(build(embed(), SERVER)))
 
 
 def test_without_profile_nothing_is_said_to_have_changed() -> None:
@@ -48,9 +51,12 @@ def test_without_profile_nothing_is_said_to_have_changed() -> None:
 
 def test_params_and_where_they_come_from() -> None:
     program = chain(1).program()
-    params = {"MODELS": ParamValue("models", "env MODELS"), "FAST": ParamValue(True, "default")}
+    params = {
+        "MODELS": ParamValue("models", "env MODELS"),
+        "WAIT": ParamValue(1_500_000, "default", type_of("duration")),
+    }
     text = plan_text(build(replace(program, params=params), HOST))
-    assert '  MODELS = "models"  env MODELS\n  FAST = true        default\n' in text
+    assert '  MODELS = "models"  env MODELS\n  WAIT = 1500us      default\n' in text
 
 
 def test_every_line_is_free_of_trailing_space_and_the_text_ends_once() -> None:
@@ -68,8 +74,13 @@ def test_every_line_is_free_of_trailing_space_and_the_text_ends_once() -> None:
         (Constant('a"b\n', type_of("string")), '"a\\"b\\n"'),
         (Apply("+", (Slot(0), Apply("*", (Slot(1), number(2))))), "(x + (y * 2))"),  # type: ignore[arg-type]  # plan leaves
         (Apply("not", (Slot(0),)), "not x"),  # type: ignore[arg-type]  # plan leaves
-        (Apply("-", (Slot(0),)), "-x"),  # type: ignore[arg-type]  # plan leaves
+        (Apply("neg", (Slot(0),)), "-x"),  # type: ignore[arg-type]  # plan leaves
         (Apply("and", (Slot(0), Slot(1))), "(x and y)"),  # type: ignore[arg-type]  # plan leaves
+        (Apply("list", (Slot(0), Slot(1))), "[x, y]"),  # type: ignore[arg-type]  # plan leaves
+        (Apply("index", (Slot(0), number(1))), "x[1]"),  # type: ignore[arg-type]  # plan leaves
+        (Apply("slice", (Slot(0), NOTHING, number(2))), "x[:2]"),  # type: ignore[arg-type]  # plan leaves
+        (Apply("format", (WORD, Slot(1), NAMES)), 'format("{a}", a = y)'),  # type: ignore[arg-type]  # plan leaves
+        (Apply("object", (Slot(1), NAMES)), '{"a": y}'),  # type: ignore[arg-type]  # plan leaves
         (Apply("len", (Slot(0),)), "len(x)"),  # type: ignore[arg-type]  # plan leaves
     ],
 )

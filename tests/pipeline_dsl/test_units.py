@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline_dsl.units import bytes_text, duration_text
+from pipeline_dsl.literals import duration
+from pipeline_dsl.units import bytes_text
 
 
 @pytest.mark.parametrize(
     ("ns", "text"),
     [
         (0, "0s"),
-        (1, "1ns"),
+        (1, "0.001us"),
         (100_000, "100us"),
         (2_000_000, "2ms"),
         (1_500_000, "1500us"),
@@ -23,7 +24,7 @@ from pipeline_dsl.units import bytes_text, duration_text
     ],
 )
 def test_durations_are_exact(ns: int, text: str) -> None:
-    assert duration_text(ns) == text
+    assert duration(ns) == text
 
 
 @pytest.mark.parametrize(

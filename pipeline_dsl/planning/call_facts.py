@@ -1,4 +1,4 @@
-"""Sizes of a stage's signature that are one known number at every call site: batches need not be kept apart by them."""
+"""What is the same at every call site of a stage, sizes and constants: batches need not be kept apart by it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pipeline_dsl.ir import Constant
-from pipeline_dsl.plan import PipelinePlan, Slot, StagePlan, Step
+from pipeline_dsl.plan import PipelinePlan, Slot, Source, StagePlan, Step
 from pipeline_dsl.types import Rest, Sized, TensorType
 
 
@@ -23,6 +23,21 @@ def known_sizes(pipelines: Iterable[PipelinePlan], stages: Sequence[StagePlan]) 
         if len(numbers) == 1 and None not in numbers:
             known[stage].add(name)
     return {stage: frozenset(names) for stage, names in known.items()}
+
+
+def fixed_ports(pipelines: Iterable[PipelinePlan], stages: Sequence[StagePlan]) -> Mapping[int, frozenset[str]]:
+    """Input ports that get one constant, or nothing, at every call; by stage index."""
+    found: dict[tuple[int, str], list[Source]] = defaultdict(list)
+    for pipeline in pipelines:
+        for step in pipeline.steps:
+            if step.stage >= 0:
+                for port, source in zip(stages[step.stage].inputs, step.args, strict=True):
+                    found[step.stage, port.name].append(source)
+    fixed: dict[int, set[str]] = defaultdict(set)
+    for (stage, name), sources in found.items():
+        if not any(isinstance(s, Slot) for s in sources) and all(s == sources[0] for s in sources):
+            fixed[stage].add(name)
+    return {stage: frozenset(names) for stage, names in fixed.items()}
 
 
 def slot_types(pipeline: PipelinePlan) -> dict[int, TensorType]:
