@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from .diagnostics import CompileError, Sink
 from .errors.syntax import WordOnNextLine
-from .lexer import BOM, lexemes
 from .parse import DIMS, Reading, read_text
+from .reader.lexer import BOM, lexemes
 from .source import Source
 from .spacing import Word, blank
 

@@ -12,18 +12,18 @@ from dataclasses import dataclass, field
 
 import grammar
 
-from . import advice, linebreaks, phrases
 from .diagnostics import Diagnostic, Severity, Sink
 from .errors import Mistake
 from .errors import syntax as mistakes
-from .layout import Chunk, chunks
-from .leaves import NEWLINE, OPENERS, Leaf
-from .recover import without_statement
-from .reserved import reserved_names
+from .reader import advice, linebreaks, phrases
+from .reader.layout import Chunk, chunks
+from .reader.leaves import NEWLINE, OPENERS, Leaf
+from .reader.recover import without_statement
+from .reader.reserved import reserved_names
+from .reader.stepper import Stepper
+from .reader.transform import SHAPE, Edition, Parsed
 from .source import Source, Span
-from .stepper import Stepper
 from .syntax import Decl, Module
-from .transform import SHAPE, Edition, Parsed
 
 MAX_ERRORS = 20
 """Syntax errors shown for one file."""

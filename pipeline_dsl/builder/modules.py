@@ -15,7 +15,7 @@ from pipeline_dsl import syntax
 from pipeline_dsl.check import Options
 from pipeline_dsl.diagnostics import CompileError, Diagnostic, Sink
 from pipeline_dsl.parse import parse as parse_source
-from pipeline_dsl.reserved import reserved_names
+from pipeline_dsl.reader.reserved import reserved_names
 from pipeline_dsl.source import Source, Span
 from pipeline_dsl.unparse import to_text
 

@@ -13,12 +13,13 @@ from lark import Lark, Token, Tree
 from lark.lexer import PatternRE
 
 import grammar
-from pipeline_dsl import syntax, tables
+from pipeline_dsl import syntax
 from pipeline_dsl.diagnostics import Sink
-from pipeline_dsl.lexer import lexemes
 from pipeline_dsl.parse import parse
+from pipeline_dsl.reader import tables
+from pipeline_dsl.reader.lexer import lexemes
+from pipeline_dsl.reader.transform import RULES
 from pipeline_dsl.source import Source
-from pipeline_dsl.transform import RULES
 from pipeline_dsl.unparse import to_text
 from tests.strategies import modules
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pipeline_dsl import syntax
 from pipeline_dsl.diagnostics import CompileError, Sink
 from pipeline_dsl.format import format_text
-from pipeline_dsl.lexer import lexemes
 from pipeline_dsl.parse import parse
+from pipeline_dsl.reader.lexer import lexemes
 from pipeline_dsl.source import Source
 from pipeline_dsl.unparse import to_text
 from tests.strategies import modules

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from pipeline_dsl import syntax
 from pipeline_dsl.diagnostics import CompileError, Diagnostic, Sink
-from pipeline_dsl.lexer import lexemes
 from pipeline_dsl.parse import MAX_ERRORS, parse
 from pipeline_dsl.read import read
+from pipeline_dsl.reader.lexer import lexemes
 from pipeline_dsl.source import Source
 
 CORPUS = sorted((Path(__file__).parents[1] / "corpus").glob("*.pipe"))

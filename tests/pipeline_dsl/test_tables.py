@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline_dsl import tables
+from pipeline_dsl.reader import tables
 
 
 @pytest.fixture

@@ -10,14 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from . import literals, tables
-from .diagnostics import Sink
-from .errors import Mistake
-from .errors import syntax as mistakes
+from pipeline_dsl import literals
+from pipeline_dsl.diagnostics import Sink
+from pipeline_dsl.errors import Mistake
+from pipeline_dsl.errors import syntax as mistakes
+from pipeline_dsl.source import Source, Span
+
+from . import tables
 from .leaves import CLOSERS, NEWLINE, OPENERS, Leaf
 from .lexer import Lexeme, lexemes
 from .nesting import MAX_DEPTH, MAX_OPERATORS, Nesting
-from .source import Source, Span
 
 DECLARATIONS = frozenset(
     ("import", "from", "const", "param", "type", "stage", "private", "pipeline", "profile", "pipe")

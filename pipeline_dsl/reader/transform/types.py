@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline_dsl import syntax
-from pipeline_dsl.leaves import Leaf
+from pipeline_dsl.reader.leaves import Leaf
 
 from .rules import SHAPE, Children, Group, first, ident, items, nodes, over, rule
 

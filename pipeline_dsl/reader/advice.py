@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from . import literals
-from .errors import syntax as mistakes
+from pipeline_dsl import literals
+from pipeline_dsl.errors import syntax as mistakes
+from pipeline_dsl.spell import nearest
+
 from .layout import DECLARATIONS
 from .leaves import NEWLINE, Leaf
 from .reserved import RESERVED
-from .spell import nearest
 
 _NUMBERS = frozenset(("INT", "FLOAT", "DURATION", "BYTES"))
 _STARTS = frozenset((NEWLINE, "LBRACE"))

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from .errors.syntax import Reserved
-from .syntax import (
+from pipeline_dsl.errors.syntax import Reserved
+from pipeline_dsl.syntax import (
     Assign,
     Body,
     Const,

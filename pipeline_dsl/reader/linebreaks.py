@@ -6,10 +6,11 @@ words this concerns are looked at before the newline is fed; the break is then r
 
 from __future__ import annotations
 
-from .errors import Mistake
-from .errors import syntax as mistakes
+from pipeline_dsl.errors import Mistake
+from pipeline_dsl.errors import syntax as mistakes
+from pipeline_dsl.source import Span
+
 from .leaves import NEWLINE, Leaf
-from .source import Span
 from .stepper import Stepper
 
 _TAILS = frozenset(("ELSE", "FALLBACK"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .source import Span
+from pipeline_dsl.source import Span
 
 
 class Leaf:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pipeline_dsl import syntax
-from pipeline_dsl.leaves import Leaf
+from pipeline_dsl.reader.leaves import Leaf
 
 from .rules import Children, Group, after, ident, items, names, nodes, over, rule
 

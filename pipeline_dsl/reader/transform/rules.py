@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from pipeline_dsl import syntax
-from pipeline_dsl.leaves import Leaf
+from pipeline_dsl.reader.leaves import Leaf
 from pipeline_dsl.source import Span
 
 Children = list[Any]
