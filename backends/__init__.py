@@ -11,6 +11,7 @@ from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import entry_points
 
+from pipeline_dsl.settings import BACKENDS
 from pipeline_dsl.spell import did_you_mean
 
 from .base import Backend, BackendError, Batch, BatchResult, Instance, InstanceConfig, StageDied
@@ -72,6 +73,8 @@ def _factory(name: str) -> Callable[[], Backend]:
     for point in entry_points(group=GROUP):
         if point.name == name:
             return _imported(name, point.value)
+    if name in BACKENDS:
+        raise BackendError(f"backend `{name}` is not part of this version", f"known backends: {', '.join(names())}")
     hint = did_you_mean(name, names()) or f"known backends: {', '.join(names())}"
     raise BackendError(f"there is no backend `{name}`", hint)
 

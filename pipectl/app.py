@@ -61,12 +61,13 @@ def compile(  # noqa: A001 - pipectl.compile is the public name
     """The plan of a `.pipe` file or a built module on this machine, or on `hardware`. Opens no models.
 
     CompileError with all mistakes if there are any."""
-    from pipeline_dsl.check import Options
     from pipeline_dsl.compile import compile_module, compile_path
+
+    from .compiling import options as options_of
 
     machine = hardware if hardware is not None else probe()
     given = {name: _spelt(value) for name, value in (params or {}).items()}
-    options = Options(profile, given)
+    options = options_of(profile, given)
     if isinstance(source, str | os.PathLike):
         return compile_path(Path(source), options, machine)
     return compile_module(source.syntax, options, machine)

@@ -43,10 +43,10 @@ def command(
 
 
 def _check(file: str, profile: str | None, params: dict[str, str], host: bool) -> list[Diagnostic]:
-    from pipeline_dsl.check import Options
+    from pipectl.compiling import options
     from pipeline_dsl.compile import check_path
 
-    _, sink = check_path(file, Options(profile, params, hardware=_machine() if host else None))
+    _, sink = check_path(file, options(profile, params, hardware=_machine() if host else None))
     return sink.sorted()
 
 

@@ -48,13 +48,13 @@ def command(
 
 
 def _drawn(file: str, pipeline: str | None, form: str, profile: str | None, params: dict[str, str]) -> str:
+    from pipectl.compiling import options
     from pipectl.hardware import probe
     from pipeline_dsl import graph_text, planning
-    from pipeline_dsl.check import Options
     from pipeline_dsl.compile import check_path, optimized
     from pipeline_dsl.diagnostics import CompileError
 
-    program, sink = check_path(file, Options(profile, params))
+    program, sink = check_path(file, options(profile, params))
     if program is None or sink.has_errors:
         raise CompileError(sink.sorted())
     name = the_one(file, list(program.pipelines), pipeline)

@@ -18,10 +18,10 @@ def command(file: str, offline: bool, profile: str | None, params: dict[str, str
 
     Stages with their instances and batching, steps in order with levels and runs, copies with their bytes,
     and what each setting came from. Opens no models."""
+    from pipectl.compiling import options
     from pipectl.hardware import probe
-    from pipeline_dsl.check import Options
     from pipeline_dsl.compile import compile_path
     from pipeline_dsl.plan_text import plan_text
 
-    plan = compile_path(file, Options(profile, params), None if offline else probe())
+    plan = compile_path(file, options(profile, params), None if offline else probe())
     click.echo(plan_text(plan).rstrip("\n"))

@@ -11,7 +11,7 @@ from pipeline_dsl.diagnostics import Sink
 from pipeline_dsl.errors.settings import BadBackend
 from pipeline_dsl.literals import spelled
 from pipeline_dsl.operations import Typed
-from pipeline_dsl.settings import BACKENDS, BackendSpec, KeySpec
+from pipeline_dsl.settings import BACKENDS, BackendSpec, KeySpec, foreign
 from pipeline_dsl.spell import did_you_mean
 
 from .scope import Scope
@@ -36,7 +36,7 @@ _UNKNOWN = BackendSpec("", None, "", "repeatable", others="always")
 
 def using_of(call: syntax.Call, signature: ir.Signature, scope: Scope, sink: Sink) -> Using:
     """The backend and its arguments; what is wrong with them is reported and left out."""
-    spec = _backend(call, sink)
+    spec = _backend(call, scope, sink)
     if spec is None:
         return Using(_UNKNOWN, {})
     positional = [a for a in call.args if a.name is None]
@@ -50,20 +50,24 @@ def using_of(call: syntax.Call, signature: ir.Signature, scope: Scope, sink: Sin
     return Using(spec, arguments, versions)
 
 
-def _backend(call: syntax.Call, sink: Sink) -> BackendSpec | None:
+def _backend(call: syntax.Call, scope: Scope, sink: Sink) -> BackendSpec | None:
     name = _name(call.callee)
-    spec = BACKENDS.get(name)
-    if spec is None:
-        shown = name or call.callee.span.text
-        sink.add(
-            BadBackend(
-                call.callee.span,
-                f"there is no backend `{shown}`",
-                did_you_mean(shown, BACKENDS),
-                notes=(f"backends: {', '.join(BACKENDS)}",),
-            ).diagnostic()
-        )
-    return spec
+    if name in BACKENDS:
+        return BACKENDS[name]
+    installed = scope.options.backends()
+    if name in installed:
+        return foreign(name)
+    shown = name or call.callee.span.text
+    known = tuple(dict.fromkeys((*BACKENDS, *installed)))
+    sink.add(
+        BadBackend(
+            call.callee.span,
+            f"there is no backend `{shown}`",
+            did_you_mean(shown, known),
+            notes=(f"backends: {', '.join(known)}",),
+        ).diagnostic()
+    )
+    return None
 
 
 def _name(callee: syntax.Expr) -> str:
@@ -84,6 +88,8 @@ def _artifact(
     if spec.artifact is None:
         return {}
     if not positional:
+        if not spec.needs_artifact:
+            return {}
         text = f"`{spec.name}` needs {_WHAT.get(spec.artifact, 'an artifact')}"
         sink.add(BadBackend(call.span, text, help=f"write `{spec.example}`").diagnostic())
         return {}

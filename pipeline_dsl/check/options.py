@@ -7,7 +7,7 @@ their own.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -67,4 +67,6 @@ class Options:
     """Folders in which `@pkg/x.pipe` is looked up, as `FOLDER/pkg/x.pipe`."""
     hardware: Hardware | None = None
     """The machine whose devices the checked profiles must find; None: any machine."""
+    backends: Callable[[], Collection[str]] = tuple
+    """Names of the backends that are installed; asked only for a name that is not one of ours."""
     loader: Loader = field(default_factory=FileLoader)

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from .base import Block, KeySpec, KeyTree, Kind
-from .contract import BACKENDS, CONTRACT, BackendSpec
+from .contract import BACKENDS, CONTRACT, BackendSpec, foreign
 from .schedule import PIPELINE, STAGE, is_idle
 
 Place = Literal["stage", "pipeline", "contract"]
@@ -54,6 +54,7 @@ __all__ = [
     "KeyTree",
     "Kind",
     "Place",
+    "foreign",
     "is_idle",
     "keys",
     "tree",

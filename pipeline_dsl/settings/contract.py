@@ -55,6 +55,14 @@ class BackendSpec:
     """Any other key is handed on as it is: "always", or only beside the argument of this name; "": never."""
     versioned: bool = False
     """`version` and `versions` belong to its artifact."""
+    needs_artifact: bool = True
+    """Whether the first positional argument must be there."""
+
+
+def foreign(name: str) -> BackendSpec:
+    """A backend that another package brings: what it takes is its own business, and checked when it loads."""
+    example = f'{name}("artifact", key = value)'
+    return BackendSpec(name, "string", example, "repeatable", others="always", needs_artifact=False)
 
 
 def _argument(name: str, kind: Kind, doc: str, default: Any = None, **more: Any) -> KeySpec:
