@@ -24,7 +24,18 @@ if TYPE_CHECKING:
 class Entry:
     """A cohort that waits at a stage."""
 
-    __slots__ = ("arrived_ns", "cohort", "deadline_ns", "done", "key", "late", "level", "node", "rows")
+    __slots__ = (
+        "__weakref__",
+        "arrived_ns",
+        "cohort",
+        "deadline_ns",
+        "done",
+        "key",
+        "late",
+        "level",
+        "node",
+        "rows",
+    )
 
     def __init__(
         self,

@@ -7,11 +7,17 @@ until a test advances it and runs what is due on the test's thread.
 from __future__ import annotations
 
 import heapq
+import logging
 import threading
 import time
 from collections.abc import Callable
 from itertools import count
 from typing import Protocol
+
+SWEEP = 1024
+"""Scheduled calls from which on cancelled ones are dropped early."""
+
+_log = logging.getLogger("pipectl")
 
 
 class Timer:
@@ -49,12 +55,15 @@ class SystemClock:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._sweep_at = SWEEP
 
     now = staticmethod(time.monotonic_ns)
 
     def call_at(self, when_ns: int, call: Callable[[], None]) -> Timer:
         timer = Timer(when_ns, call)
         with self._changed:
+            if len(self._heap) >= self._sweep_at:
+                self._sweep()
             heapq.heappush(self._heap, (when_ns, next(self._ids), timer))
             if self._thread is None and not self._closed:
                 self._thread = threading.Thread(target=self._run, name="pipectl-timer", daemon=True)
@@ -62,6 +71,12 @@ class SystemClock:
             elif self._heap[0][2] is timer:
                 self._changed.notify()
         return timer
+
+    def _sweep(self) -> None:
+        """Drop cancelled calls, which deadlines far ahead would keep."""
+        self._heap = [item for item in self._heap if item[2].call is not None]
+        heapq.heapify(self._heap)
+        self._sweep_at = max(SWEEP, 2 * len(self._heap))
 
     def _run(self) -> None:
         while True:
@@ -73,7 +88,10 @@ class SystemClock:
                     return
                 timer = heapq.heappop(self._heap)[2]
             if (call := timer.call) is not None:
-                call()
+                try:
+                    call()
+                except BaseException:  # the thread is there for all other calls too
+                    _log.exception("a timed call raised")
 
     def _due(self) -> bool:
         return bool(self._heap) and self._heap[0][0] <= self.now()

@@ -6,6 +6,7 @@ A `Layout` is the grouping: which elements, in which order. Operations that keep
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 from .columns import Column, CopySink, merge
@@ -16,9 +17,11 @@ NEVER = 1 << 62
 
 
 class Deaths:
-    """How many requests have ended otherwise than by an answer; lets a layout skip looking for them."""
+    """Changes whenever a request ends otherwise than by an answer; lets a layout skip looking for them."""
 
     count = 0
+    """Never twice the same, so that engines may set it side by side without a lock."""
+    tokens = itertools.count(1)
 
 
 class Layout:

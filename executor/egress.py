@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from backends.values import Value
+import numpy as np
+
+from backends.values import Array, Ragged, Value
 
 from .cohort import Cohort
-from .columns import Column, CopySink, Stack
+from .columns import Column, CopySink, Jagged, Stack
 from .request import Request, Response
 
 COPY_BELOW = 4
@@ -33,6 +35,8 @@ def _values(column: Column | None, elements: int, copies: CopySink) -> list[Valu
         return [None] * elements
     if isinstance(column, Stack) and column.array.ndim > (column.offsets is None):
         return _arrays(column, copies)
+    if isinstance(column, Jagged):
+        return _ragged(column, copies)
     return [column.element(i) for i in range(elements)]
 
 
@@ -44,8 +48,49 @@ def _arrays(column: Stack, copies: CopySink) -> list[Value]:
     for i, part in enumerate(parts):
         if part.nbytes < limit:
             copied += part.nbytes
-            part = parts[i] = part.copy()
-            part.flags.writeable = False
+            parts[i] = _closed(part.copy())
     if copied:
         copies.copied(copied, "egress")
     return parts
+
+
+def _ragged(column: Jagged, copies: CopySink) -> list[Value]:
+    parts = [column.element(i) for i in range(len(column))]
+    copied = 0
+    for i, part in enumerate(parts):
+        if part.nbytes * COPY_BELOW < _held(part):
+            copied += part.nbytes
+            parts[i] = _copy(part)
+    if copied:
+        copies.copied(copied, "egress")
+    return parts
+
+
+def _arrays_of(value: Array | Ragged) -> list[Array]:
+    """The arrays that a value consists of."""
+    if isinstance(value, np.ndarray):
+        return [value]
+    if value.is_packed:
+        return [value.packed()[0]]
+    return [value.padded()] if value.is_padded else list(value)
+
+
+def _held(value: Array | Ragged) -> int:
+    """Bytes that stay alive with it."""
+    bases = [a if a.base is None else a.base for a in _arrays_of(value)]
+    return sum({id(b): b.nbytes for b in bases if isinstance(b, np.ndarray)}.values())
+
+
+def _copy(value: Array | Ragged) -> Array | Ragged:
+    """Its values in memory of their own, read-only."""
+    if isinstance(value, Ragged) and not (value.is_packed or value.is_padded):
+        return Ragged([_closed(row.copy()) for row in value])
+    if isinstance(value, np.ndarray):
+        return _closed(value.copy())
+    packed, offsets = value.packed()
+    return Ragged(values=_closed(packed.copy()), offsets=offsets)
+
+
+def _closed(array: Array) -> Array:
+    array.flags.writeable = False
+    return array

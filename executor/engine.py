@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
+from weakref import ref
 
 from pipeline_dsl.plan import Plan
 
@@ -71,7 +72,11 @@ class Engine:
     # ---- life
 
     def start(self) -> None:
-        """Load and warm up all stages. LoadError if one fails; then nothing is left running."""
+        """Load and warm up all stages. LoadError if one fails; then nothing is left running.
+
+        Unavailable if it was started before, or `stop` was called before or meanwhile."""
+        if self._state != "new":
+            raise Unavailable(f"the engine is {self._state}; it can not be started again")
         load(self.stages, self.plan.hardware)
         for stage in self.stages:
             for slot in stage.slots:
@@ -82,8 +87,16 @@ class Engine:
             for step in pipeline.steps:
                 if step.stage >= 0:
                     stage = self.stages[step.stage]
-                    stage.stats(step.node, stage.slots[0])
-        self._state = "ready"
+                    for slot in stage.slots:
+                        stage.stats(step.node, slot)
+        with self.lock:
+            stopped = self._state == "stopped"
+            if not stopped:
+                self._state = "ready"
+        if stopped:
+            self._workers.stop(0)
+            unload(self.stages)
+            raise Unavailable("the engine was stopped while it loaded")
 
     def drain(self, timeout: float | None = None) -> bool:
         """Accept nothing new and wait until all requests have ended and all instances rest.
@@ -95,6 +108,8 @@ class Engine:
             return self._idle.wait_for(self._at_rest, timeout)
 
     def _at_rest(self) -> bool:
+        if self._state == "stopped":
+            return True
         return not any(map(len, self.doors.values())) and all(len(s.free) == len(s.slots) for s in self.stages)
 
     def stop(self, timeout: float = 5.0) -> None:
@@ -102,6 +117,7 @@ class Engine:
         with self.lock:
             if self._state == "stopped":
                 return
+            loading = self._state == "new"
             self._state = "stopped"
             left = [r for door in self.doors.values() for r in (*door.inside, *door.line)]
         self.end(
@@ -109,7 +125,8 @@ class Engine:
         )
         self.clock.close()
         self._workers.stop(timeout)
-        unload(self.stages, timeout)
+        if not loading:  # else `start` finds out that it was stopped
+            unload(self.stages, timeout)
 
     @property
     def state(self) -> str:
@@ -133,8 +150,11 @@ class Engine:
         job.request = request = self._request(
             pipeline, inputs, job, self.clock.now(), outputs=outputs, timeout=timeout, priority=priority, id=id
         )
-        for _, error in self._admit([request]):
-            raise error
+        refused = self._admit([request])
+        if refused:
+            request.sink = None  # its caller is told here
+            self.end(refused)
+            raise refused.pop()[1]
         return job
 
     async def asubmit(
@@ -155,6 +175,8 @@ class Engine:
         )
         coming = self._coming.get(loop)
         if coming is None:
+            for closed in [other for other in tuple(self._coming) if other.is_closed()]:
+                self._coming.pop(closed, None)
             self._coming[loop] = [request]
             loop.call_soon(self._tick, loop)
         else:
@@ -164,6 +186,8 @@ class Engine:
         except asyncio.CancelledError:
             self.cancel(request)
             raise
+        finally:
+            del future  # its error's traceback holds this frame
 
     def _request(self, pipeline: str, *args: Any, **options: Any) -> Request:
         """A checked request; one that is refused for its inputs counts."""
@@ -203,7 +227,6 @@ class Engine:
                         entered.append(request)
                     accepted.append(request)
                 except Overloaded as full:
-                    self._stats[request.pipeline].failed(full.reason)
                     refused.append((request, full))
         for request in accepted:
             self._set_timer(request)
@@ -211,11 +234,17 @@ class Engine:
         return refused
 
     def _set_timer(self, request: Request) -> None:
-        if request.deadline_ns is not None:
-            request.timer = self.clock.call_at(request.deadline_ns, partial(self._expire, request))
-        elif limit := self.doors[request.pipeline].policy.queue_timeout_ns:
-            request.timer = self.clock.call_at(request.arrived_ns + limit, partial(self._give_up, request))
-        if request.done and request.timer is not None:  # another thread let it in and it ended meanwhile
+        limit = self.doors[request.pipeline].policy.queue_timeout_ns
+        latest = NEVER if request.deadline_ns is None else request.deadline_ns
+        if limit and request.arrived_ns + limit < latest:
+            self._call_at(request.arrived_ns + limit, self._give_up, request)
+        elif latest != NEVER:
+            self._call_at(latest, self._expire, request)
+
+    def _call_at(self, when_ns: int, call: Callable[[Request], None], request: Request) -> None:
+        """Set a request's timer, of which it has one."""
+        request.timer = self.clock.call_at(when_ns, partial(call, request))
+        if request.done:  # on another thread, before it had this timer
             request.timer.cancel()
 
     def _enter(self, requests: list[Request]) -> None:
@@ -239,9 +268,12 @@ class Engine:
         if waiting:
             text = "it waited longer before the pipeline than `queue.timeout` allows"
             self.end([(request, DeadlineExceeded(text, pipeline=request.pipeline, request_id=request.id))])
+        elif request.deadline_ns is not None:
+            self._call_at(request.deadline_ns, self._expire, request)
 
-    def _call_timeout(self, entry: Entry) -> None:
-        if not entry.done:
+    def _call_timeout(self, waiting: ref[Entry]) -> None:
+        entry = waiting()
+        if entry is not None and not entry.done:
             text = f"the call's timeout of {entry.node.timeout_ns or 0:,} ns passed"
             self.end(
                 [
@@ -267,19 +299,22 @@ class Engine:
             edges, layout, columns = todo.pop()
             for edge in edges:
                 node = edge.target
-                picked = columns if edge.columns is None else edge.pick(columns)
-                if node.join is None:
-                    cohort = Cohort(layout, picked) if node.direct else node.cohort(layout, (picked,))
-                elif (found := self._joined(node, edge.side, layout, picked)) is not None:
-                    cohort = found
-                else:
-                    continue
-                if node.stage is not None:
-                    ready.append((node, cohort))
-                elif node.evaluate is None:
-                    self._answer(cohort)
-                elif (made := self._computed(node, cohort)) is not None:
-                    todo.append((node.edges, made.layout, made.columns))
+                try:
+                    picked = columns if edge.columns is None else edge.pick(columns)
+                    if node.join is None:
+                        cohort = Cohort(layout, picked) if node.direct else node.cohort(layout, (picked,))
+                    elif (found := self._joined(node, edge.side, layout, picked)) is not None:
+                        cohort = found
+                    else:
+                        continue
+                    if node.stage is not None:
+                        ready.append((node, cohort))
+                    elif node.evaluate is None:
+                        self._answer(cohort)
+                    elif (made := self._computed(node, cohort)) is not None:
+                        todo.append((node.edges, made.layout, made.columns))
+                except Exception as error:  # out of memory, mostly: no request may hang for it
+                    self._internal_error(node, layout, error)
 
     def _joined(self, node: Node, side: int, layout: Layout, columns: Columns) -> Cohort | None:
         """One side of a node with several; the cohort it completes, if any."""
@@ -317,39 +352,39 @@ class Engine:
         try:
             run.run(entries)
         except Exception as error:  # ours, not the stage's: no request may hang for it
-            self._internal_error(entries, error)
+            for entry in entries:
+                self._internal_error(entry.node, entry.cohort.layout, error)
         ready: Ready = []
         for node, layout, columns in run.produced:
             self._propagate(node.edges, layout, columns, ready)
         if run.failed:
             self.end([(f.request, f.error) for f in run.failed])
+        run.produced, run.failed = [], []  # an instance that rests keeps nothing alive
         for entry in entries:
             entry.done = True
         return self._post(ready, run.ended_ns, stage, slot)
 
-    def _internal_error(self, entries: list[Entry], cause: Exception) -> None:
+    def _internal_error(self, node: Node, layout: Layout, cause: Exception) -> None:
         ended: list[tuple[Request, Outcome]] = []
-        for entry in entries:
-            for owner in entry.cohort.layout.owners:
-                error = StageFailed(
-                    f"internal error: {type(cause).__name__}: {cause}",
-                    pipeline=owner.pipeline,
-                    node=entry.node.name,
-                    request_id=owner.id,
-                )
-                error.__cause__ = cause
-                ended.append((owner, error))
+        for owner in layout.owners:
+            text = f"internal error: {type(cause).__name__}: {cause}"
+            error = StageFailed(text, pipeline=owner.pipeline, node=node.name, request_id=owner.id)
+            error.__cause__ = cause
+            ended.append((owner, error))
         self.end(ended)
 
     def _post(self, ready: Ready, now: int, stage: StageRuntime | None = None, slot: Slot | None = None) -> Task | None:
         """Put cohorts into inboxes and free the slot that made them. From a worker: what to run on with."""
         entries: list[Entry] = []
         for node, cohort in ready:
-            whole = node.stage.entry(node, cohort, now)  # type: ignore[union-attr]  # what is ready is at a stage
-            if whole is not None:
-                entries.append(whole)
-            else:
-                entries += self._entries(node, cohort, now)
+            try:
+                whole = node.stage.entry(node, cohort, now)  # type: ignore[union-attr]  # what is ready is at a stage
+                if whole is not None:
+                    entries.append(whole)
+                else:
+                    entries += self._entries(node, cohort, now)
+            except Exception as error:  # out of memory, mostly: no request may hang for it
+                self._internal_error(node, cohort.layout, error)
         task: Task | None = None
         refused: list[tuple[Request, Outcome]] = []
         with self.lock:
@@ -361,7 +396,7 @@ class Engine:
                 idle = target.idle_slot(entry.rows)
                 if idle is None:
                     refused += self._put(target, entry, now)
-                elif slot is not None and task is None and idle.thread is None:
+                elif slot is not None and slot.thread is None and task is None and idle.thread is None:
                     task = partial(self._execute, target, idle, [entry])
                 else:
                     (idle.thread or self._workers).put(partial(self._execute, target, idle, [entry]))
@@ -381,7 +416,7 @@ class Engine:
         self._count_copies(node.name, copies)
         if node.timeout_ns:
             for entry in entries:
-                self.clock.call_at(now + node.timeout_ns, partial(self._call_timeout, entry))
+                self.clock.call_at(now + node.timeout_ns, partial(self._call_timeout, ref(entry)))
         return entries
 
     def _put(self, stage: StageRuntime, entry: Entry, now: int) -> list[tuple[Request, Outcome]]:
@@ -422,16 +457,17 @@ class Engine:
             for request, outcome in ended:
                 if not request.done:
                     request.done = True
-                    Deaths.count += isinstance(outcome, RequestError)
+                    if isinstance(outcome, RequestError):
+                        Deaths.count = next(Deaths.tokens)
                     final.append((request, outcome))
                     entering += self._leave(request, outcome)
             for stage in {s for r, outcome in final if isinstance(outcome, RequestError) for s in r.variant.stages}:
                 stage.drop_dead()
             if self._state != "ready":
                 self._idle.notify_all()
-        deliver(final)
         if entering:
             self._workers.put(partial(self._enter, entering))
+        deliver(final)
         return len(final)
 
     def _leave(self, request: Request, outcome: Outcome) -> list[Request]:
@@ -494,7 +530,7 @@ class Engine:
             found = [f"{d.name}: {len(d)} requests" for d in self.doors.values() if len(d)]
             found += [f"{d.name}: {d.bytes_inside} bytes" for d in self.doors.values() if d.bytes_inside]
             found += [f"{s.plan.name}: {s.waiting} entries wait" for s in self.stages if s.waiting]
-            found += [f"{s.plan.name}: a slot is taken" for s in self.stages if len(s.free) != len(s.slots)]
+            found += [f"{s.plan.name}: a slot is taken" for s in self.stages if len(s.free) < len(s.slots)]
             for variant in self.ingress.variants:
                 found += [f"{variant.pipeline.name}: a join holds {len(j)}" for j in variant.joins if len(j)]
         return found

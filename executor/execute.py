@@ -118,7 +118,9 @@ class Run:
         if not parts:
             return
         if len(parts) > 1:
-            parts.sort(key=lambda part: part[0].name)  # stable: call sites side by side, arrivals in order
+            parts.sort(
+                key=lambda part: (part[0].name, id(part[0]))
+            )  # stable: call sites side by side, arrivals in order
         if self.stage.plan.has_rows:
             self._batch(parts, now)
         else:

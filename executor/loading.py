@@ -49,7 +49,7 @@ def unload(stages: Sequence[StageRuntime], timeout: float = 5.0) -> None:
                 close = slot.instance.close
                 if isinstance(slot.instance, ProcessInstance):
                     close = partial(slot.instance.close, timeout)
-                close() if slot.thread is None else slot.thread.call(close)
+                close() if slot.thread is None else slot.thread.call(close, timeout)
             except Exception as error:  # closing must go on; there is nobody to hand this to but the log
                 import logging
 

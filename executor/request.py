@@ -7,6 +7,7 @@ name, and what each step cost it.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -18,6 +19,8 @@ from .errors import RequestError
 if TYPE_CHECKING:
     from .cohort import Layout
     from .variant import Variant
+
+_log = logging.getLogger("pipectl")
 
 
 class Execution(NamedTuple):
@@ -86,7 +89,8 @@ class Request:
         self.deadline_ns = deadline_ns
         self.level = level
         """Priority; 0 where the caller named none."""
-        self.sink = sink
+        self.sink: Sink | None = sink
+        """None once it has its outcome."""
         self.done = False
         self.layouts: list[Layout] = []
         """Every layout it is or was in; emptied when it ends, so that requests do not keep one another."""
@@ -178,10 +182,13 @@ def deliver(ended: list[tuple[Request, Outcome]]) -> None:
     """Hand outcomes to whoever waits: threads one by one, each event loop with a single wake-up."""
     loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Response], Outcome]]] = {}
     for request, outcome in ended:
-        sink = request.sink
+        sink, request.sink = request.sink, None  # or an error's traceback, which holds the request, keeps it for ever
         if isinstance(sink, Job):
-            sink.deliver(outcome)
-        else:
+            try:
+                sink.deliver(outcome)
+            except BaseException:  # a callback's: those that wait for the other outcomes must get them
+                _log.exception("a callback of request %s raised", request.id)
+        elif sink is not None:
             loops.setdefault(sink.get_loop(), []).append((sink, outcome))
     for loop, pairs in loops.items():
         try:

@@ -20,6 +20,7 @@ from .clock import Clock, Timer
 from .cohort import NEVER, Cohort
 from .columns import Copies, CopySink
 from .grouping import Grouping
+from .request import Request
 from .stats import NodeStats
 from .variant import Node
 from .workers import Worker
@@ -94,7 +95,7 @@ class StageRuntime:
 
     def entry(self, node: Node, cohort: Cohort, now: int) -> Entry | None:
         """A cohort as it enters the inbox, where it enters whole without a look at its values; else None."""
-        if not self._uniform or node.timeout_ns:
+        if not self._uniform or node.timeout_ns or (self._shares and len(cohort.layout.owners) > 1):
             return None
         rows = self.assembler.rows(cohort.columns, node.binding, len(cohort.layout.owners))
         if self.max_rows and rows > self.max_rows:
@@ -107,11 +108,13 @@ class StageRuntime:
         made = []
         for part, key in [g for c in self.grouping.present(cohort, copies) for g in self._groups(c, node, copies)]:
             rows = self.assembler.rows(part.columns, node.binding, len(part))
-            if self.max_rows and rows > self.max_rows and len(part) > 1:
+            if self._shares and len(part) > 1:
+                pieces = _even(part, self.plan.instances)
+            elif self.max_rows and rows > self.max_rows and len(part) > 1:
                 pieces = self._pieces(part, node)
             else:
                 pieces = [(part, rows)]
-            level = self._level(node, part)
+            level = self._level(node, part.layout.owners[0])
             made += [Entry(node, p, n, key, level, now, min(deadline, p.layout.deadline_ns)) for p, n in pieces]
         return made
 
@@ -119,7 +122,7 @@ class StageRuntime:
         """The cohort with its group key, taken apart where its elements must not, or had better not, share a batch."""
         keys = self.grouping.keys(cohort.columns, node.binding, len(cohort))
         if len(self.levels) > 1 and node.priority is None:
-            wanted = [owner.level for owner in cohort.layout.owners]
+            wanted = [self._level(node, owner) for owner in cohort.layout.owners]
             keys = list(zip(keys, wanted)) if keys is not None else list(wanted)
         if keys is None:
             return [(cohort, None)]
@@ -159,10 +162,10 @@ class StageRuntime:
             self.rhythm.arrived(entry.arrived_ns)
         self.levels[entry.level - 1].append(entry)
 
-    def _level(self, node: Node, cohort: Cohort) -> int:
-        """The priority level of a cohort here: its call site's, else its requests', else the default."""
+    def _level(self, node: Node, owner: Request) -> int:
+        """The priority level of a request here: its call site's, else its own, else the default."""
         queue = self.plan.queue
-        wanted = node.priority or cohort.layout.owners[0].level or queue.default_level
+        wanted = node.priority or owner.level or queue.default_level
         return min(max(wanted, 1), len(queue.levels))
 
     # ---- out
@@ -187,7 +190,8 @@ class StageRuntime:
         if self._timed:
             for policy, entries in zip(self.plan.queue.levels, self.levels):
                 if policy.timeout_ns:
-                    until = min(until, *(e.arrived_ns + policy.timeout_ns for e in entries if not e.late), NEVER)
+                    due = (e.arrived_ns + policy.timeout_ns for e in entries if _may_wait_too_long(e, policy))
+                    until = min(until, *due, NEVER)
         return until
 
     def _fair_share(self) -> int:
@@ -256,7 +260,17 @@ class StageRuntime:
             self._timer = None
 
 
+def _may_wait_too_long(entry: Entry, policy: LevelPolicy) -> bool:
+    """Whether the queue's timeout holds for it still."""
+    return not entry.late and not (policy.allow_override and entry.deadline_ns != NEVER)
+
+
 def _waited_too_long(entry: Entry, policy: LevelPolicy, now: int) -> bool:
-    if policy.allow_override and entry.deadline_ns != NEVER:
-        return False
-    return not entry.late and entry.arrived_ns + policy.timeout_ns <= now
+    return _may_wait_too_long(entry, policy) and entry.arrived_ns + policy.timeout_ns <= now
+
+
+def _even(cohort: Cohort, parts: int) -> list[tuple[Cohort, int]]:
+    """Cuts of about the same number of elements, with that number."""
+    size = -(-len(cohort) // parts)
+    cuts = (cohort.cut(lo, min(lo + size, len(cohort))) for lo in range(0, len(cohort), size))
+    return [(cut, len(cut)) for cut in cuts]

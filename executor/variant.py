@@ -105,7 +105,7 @@ class Node:
                 values.append(self.evaluate([None if c is None else c.element(i) for c in cohort.columns]))
             except Exception as error:
                 values.append(None)
-                failed[i] = error
+                failed[i] = error.with_traceback(None)  # or it holds this frame, and so all values, in a cycle
         return Items(values), failed
 
 

@@ -6,10 +6,14 @@ without a queue (run on), or None.
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections.abc import Callable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
+
+_log = logging.getLogger("pipectl")
 
 Task = Callable[[], Any]
 """Returns the next task to run on, or None."""
@@ -36,11 +40,18 @@ class Worker:
     def _serve(self) -> None:
         get = self._queue.get
         while (task := get()) is not None:
-            while task is not None:
-                task = task()
+            try:
+                while task is not None:
+                    task = task()
+            except BaseException:
+                _log.exception("a task raised")
 
-    def call(self, task: Callable[[], Any]) -> Any:
-        """Run something on one of the threads and wait for what it returns or raises."""
+    def call(self, task: Callable[[], Any], timeout: float | None = None) -> Any:
+        """Run something on one of the threads and wait for what it returns or raises.
+
+        TimeoutError if it has not ended after `timeout` seconds; it runs nevertheless once the thread is free."""
+        if threading.current_thread() in self._threads:
+            return task()
         done: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
 
         def run() -> None:
@@ -50,7 +61,10 @@ class Worker:
                 done.put((None, error))
 
         self.put(run)
-        value, error = done.get()
+        try:
+            value, error = done.get(timeout=timeout)
+        except Empty:
+            raise TimeoutError(f"it was still busy after {timeout} s") from None
         if error is not None:
             raise error
         return value
@@ -59,7 +73,8 @@ class Worker:
         """End all threads once the queue is empty; False if one still runs after `timeout` seconds."""
         for _ in self._threads:
             self.put(None)
+        end = time.monotonic() + timeout
         for thread in self._threads:
             if thread is not threading.current_thread():
-                thread.join(timeout)
+                thread.join(max(0.0, end - time.monotonic()))
         return not any(t.is_alive() for t in self._threads)

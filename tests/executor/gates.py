@@ -101,12 +101,14 @@ def one_stage(**contract: Any) -> Build:
 
 
 @contextmanager
-def scene(made: Build | None = None, pipeline: dict[str, Any] | None = None, **settings: Any) -> Iterator[Scene]:
+def scene(
+    made: Build | None = None, *others: Build, pipeline: dict[str, Any] | None = None, **settings: Any
+) -> Iterator[Scene]:
     """A running engine whose stage `s` waits at the gate; `settings` are those of `s` (`batching_max = 4`)."""
     gate = Gate()
     backends.register("gate", lambda: gate)
     keys = {name.replace("_", ".", 1): value for name, value in settings.items()}
-    program = (made or one_stage()).program(stages={"s": keys}, pipelines={"p": pipeline or {}})
+    program = (made or one_stage()).program(*others, stages={"s": keys}, pipelines={"p": pipeline or {}})
     clock = ManualClock()
     engine = Engine(build(program, HOST), clock)
     engine.start()
