@@ -10,7 +10,7 @@ packs ragged ports as the stage's rule says. `scatter` is the way back for one r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from backends.values import Array, Ragged, Value
 from pipeline_dsl.ir import Binding
 from pipeline_dsl.plan import PortPlan, StagePlan
 
+from .cohort import Cohort
 from .columns import (
     Column,
     CopySink,
@@ -34,6 +35,9 @@ from .columns import (
 )
 from .padding import laid_out, padded_length, ragged_axis, real_lengths, unpadded
 from .rows import as_ragged, count_rows, dense_rows, ragged_rows, row_offsets, stacked_offsets
+
+if TYPE_CHECKING:
+    from .variant import Node
 
 
 class Gathered(NamedTuple):
@@ -77,10 +81,12 @@ class Assembler:
 
     # ---- to the backend
 
-    def gather(self, cohorts: Sequence[tuple[Sequence[Column | None], Binding, int]], copies: CopySink) -> Gathered:
-        """Inputs for one batch of (columns, binding, elements); all have equal group keys."""
-        if self._plain and len(cohorts) == 1:
-            return self._as_it_is(*cohorts[0])
+    def gather(self, parts: Sequence[tuple[Node, Cohort, int]], copies: CopySink) -> Gathered:
+        """Inputs for one batch of cohorts at their call sites; all have equal group keys."""
+        if self._plain and len(parts) == 1:
+            node, cohort, _ = parts[0]
+            return self._as_it_is(cohort.columns, node.binding, len(cohort.layout.owners))
+        cohorts = [(cohort.columns, node.binding, len(cohort)) for node, cohort, _ in parts]
         inputs: list[Value] = [None] * len(self.stage.inputs)
         ragged: list[tuple[int, PortPlan, Ragged]] = []
         offsets: Offsets | None = None
@@ -93,9 +99,9 @@ class Assembler:
                 if offsets is None and not any(type(columns[i]) is Same for columns, _, _ in cohorts):
                     offsets = stacked_offsets(stacks)
             else:
-                parts = [ragged_rows(_there(columns[i]), binding) for columns, binding, _ in cohorts]
-                ragged.append((i, port, concat_ragged([r for r, _ in parts], copies, "gather")))
-                offsets = offsets or joined_offsets([o or uniform_offsets(len(r)) for r, o in parts])
+                pieces = [ragged_rows(_there(columns[i]), binding) for columns, binding, _ in cohorts]
+                ragged.append((i, port, concat_ragged([r for r, _ in pieces], copies, "gather")))
+                offsets = offsets or joined_offsets([o or uniform_offsets(len(r)) for r, o in pieces])
         if offsets is None:
             offsets = joined_offsets([self._offsets(*cohort) for cohort in cohorts])
         for i, port in self._shared:

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from .columns import Column, CopySink, merge
-from .request import Execution, Request
+from .request import Request
 
 NEVER = 1 << 62
 """A time that does not come (ns)."""
@@ -31,8 +31,8 @@ class Layout:
 
     def __init__(self, owners: tuple[Request, ...]) -> None:
         self.owners = owners
-        self.executions: list[Execution] = []
-        """What ran for all of them together."""
+        self.executions: list[tuple[str, str, int, int, int, int, int, int]] = []
+        """What ran for all of them together: the fields of `request.Execution`."""
         self._cuts: dict[tuple[int, int], Layout] | None = None
         self._deadline_ns: int | None = None
         self._members: frozenset[Request] | None = None

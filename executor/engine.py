@@ -14,40 +14,32 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
-from weakref import ref
 
 from pipeline_dsl.plan import Plan
 
 from .admission import Door
-from .batcher import Entry
 from .clock import Clock, SystemClock
-from .cohort import NEVER, Cohort, Deaths, Layout
-from .columns import Copies
-from .egress import responses
+from .cohort import NEVER, Deaths
 from .errors import (
     Cancelled,
     DeadlineExceeded,
     InvalidArgument,
     Overloaded,
     RequestError,
-    StageFailed,
     Unavailable,
 )
 from .execute import RetryBudget, Run
+from .flow import Flow
 from .ingress import Ingress
-from .join import Columns
 from .loading import load, unload
 from .request import Job, Outcome, Request, Response, deliver
-from .stage import Slot, StageRuntime
+from .stage import StageRuntime
 from .stats import PipelineStats, Snapshot, StageSnapshot, busy_seconds, sum_nodes
 from .trace import Recorder, RequestRecord
-from .variant import Edge, Node
-from .workers import Task, Worker
+from .workers import Worker
 
 MAX_THREADS = 32
 """Worker threads at most, however many instances there are."""
-
-Ready = list[tuple[Node, Cohort]]
 
 
 class Engine:
@@ -64,10 +56,10 @@ class Engine:
         self.ingress = Ingress(plan, self.stages)
         self._coming: dict[asyncio.AbstractEventLoop, list[Request]] = {}
         self._budget = RetryBudget()
-        self._copies: dict[str, Copies] = {}
         self._workers = Worker("pipectl-worker", 0)
         self._state = "new"
         self._idle = threading.Condition(self.lock)
+        self.flow = Flow(self.clock, self.lock, self._workers, self.end, self._rested)
 
     # ---- life
 
@@ -106,6 +98,11 @@ class Engine:
             if self._state == "ready":
                 self._state = "draining"
             return self._idle.wait_for(self._at_rest, timeout)
+
+    def _rested(self) -> None:
+        """(locked) An instance was freed."""
+        if self._state != "ready":
+            self._idle.notify_all()
 
     def _at_rest(self) -> bool:
         if self._state == "stopped":
@@ -249,11 +246,8 @@ class Engine:
 
     def _enter(self, requests: list[Request]) -> None:
         """Let admitted requests into the graph."""
-        ready: Ready = []
         for variant, cohort in self.ingress.cohorts(requests):
-            self._propagate(variant.edges, cohort.layout, cohort.columns, ready)
-        if ready:
-            self._post(ready, self.clock.now())
+            self.flow.enter(variant.edges, cohort)
 
     # ---- timers
 
@@ -271,183 +265,7 @@ class Engine:
         elif request.deadline_ns is not None:
             self._call_at(request.deadline_ns, self._expire, request)
 
-    def _call_timeout(self, waiting: ref[Entry]) -> None:
-        entry = waiting()
-        if entry is not None and not entry.done:
-            text = f"the call's timeout of {entry.node.timeout_ns or 0:,} ns passed"
-            self.end(
-                [
-                    (o, DeadlineExceeded(text, pipeline=o.pipeline, node=entry.node.name, request_id=o.id))
-                    for o in entry.cohort.layout.owners
-                    if not o.done
-                ]
-            )
-
-    def _look(self, stage: StageRuntime) -> None:
-        """A stage's delay or queue timeout is due."""
-        with self.lock:
-            stage.clear_timer()
-            late = self._dispatch(stage, self.clock.now())
-        self.end(late)
-
-    # ---- through
-
-    def _propagate(self, edges: Sequence[Edge], layout: Layout, columns: Columns, ready: Ready) -> None:
-        """Take columns along edges as far as they go without a stage; what reaches a stage is added to `ready`."""
-        todo = [(edges, layout, columns)]
-        while todo:
-            edges, layout, columns = todo.pop()
-            for edge in edges:
-                node = edge.target
-                try:
-                    picked = columns if edge.columns is None else edge.pick(columns)
-                    if node.join is None:
-                        cohort = Cohort(layout, picked) if node.direct else node.cohort(layout, (picked,))
-                    elif (found := self._joined(node, edge.side, layout, picked)) is not None:
-                        cohort = found
-                    else:
-                        continue
-                    if node.stage is not None:
-                        ready.append((node, cohort))
-                    elif node.evaluate is None:
-                        self._answer(cohort)
-                    elif (made := self._computed(node, cohort)) is not None:
-                        todo.append((node.edges, made.layout, made.columns))
-                except Exception as error:  # out of memory, mostly: no request may hang for it
-                    self._internal_error(node, layout, error)
-
-    def _joined(self, node: Node, side: int, layout: Layout, columns: Columns) -> Cohort | None:
-        """One side of a node with several; the cohort it completes, if any."""
-        assert node.join is not None
-        with self.lock:
-            match = node.join.match(side, layout, columns)
-        if match is None:
-            return None
-        if match.sides is not None:
-            return node.cohort(match.layout, match.sides)
-        copies = Copies()
-        cohort = node.cohort(match.layout, match.assemble(copies))
-        self._count_copies(node.name, copies)
-        return cohort
-
-    def _computed(self, node: Node, cohort: Cohort) -> Cohort | None:
-        """A compute step's result; elements that failed end here."""
-        column, failed = node.compute(cohort)
-        made = Cohort(cohort.layout, (column,))
-        if not failed:
-            return made
-        ended: list[tuple[Request, Outcome]] = []
-        for i, cause in failed.items():
-            owner = cohort.layout.owners[i]
-            error = InvalidArgument(str(cause), pipeline=owner.pipeline, node=node.name, request_id=owner.id)
-            error.__cause__ = cause
-            ended.append((owner, error))
-        self.end(ended)
-        good = [i for i in range(len(cohort)) if i not in failed]
-        return made.take(good, Copies(), "failed") if good else None
-
-    def _execute(self, stage: StageRuntime, slot: Slot, entries: list[Entry]) -> Task | None:
-        """Worker: run a group, hand on what it made; the next task for this thread."""
-        run = slot.run
-        try:
-            run.run(entries)
-        except Exception as error:  # ours, not the stage's: no request may hang for it
-            for entry in entries:
-                self._internal_error(entry.node, entry.cohort.layout, error)
-        ready: Ready = []
-        for node, layout, columns in run.produced:
-            self._propagate(node.edges, layout, columns, ready)
-        if run.failed:
-            self.end([(f.request, f.error) for f in run.failed])
-        run.produced, run.failed = [], []  # an instance that rests keeps nothing alive
-        for entry in entries:
-            entry.done = True
-        return self._post(ready, run.ended_ns, stage, slot)
-
-    def _internal_error(self, node: Node, layout: Layout, cause: Exception) -> None:
-        ended: list[tuple[Request, Outcome]] = []
-        for owner in layout.owners:
-            text = f"internal error: {type(cause).__name__}: {cause}"
-            error = StageFailed(text, pipeline=owner.pipeline, node=node.name, request_id=owner.id)
-            error.__cause__ = cause
-            ended.append((owner, error))
-        self.end(ended)
-
-    def _post(self, ready: Ready, now: int, stage: StageRuntime | None = None, slot: Slot | None = None) -> Task | None:
-        """Put cohorts into inboxes and free the slot that made them. From a worker: what to run on with."""
-        entries: list[Entry] = []
-        for node, cohort in ready:
-            try:
-                whole = node.stage.entry(node, cohort, now)  # type: ignore[union-attr]  # what is ready is at a stage
-                if whole is not None:
-                    entries.append(whole)
-                else:
-                    entries += self._entries(node, cohort, now)
-            except Exception as error:  # out of memory, mostly: no request may hang for it
-                self._internal_error(node, cohort.layout, error)
-        task: Task | None = None
-        refused: list[tuple[Request, Outcome]] = []
-        with self.lock:
-            if slot is not None and stage is not None:
-                stage.free.append(slot)
-            for entry in entries:
-                target = entry.node.stage
-                assert target is not None
-                idle = target.idle_slot(entry.rows)
-                if idle is None:
-                    refused += self._put(target, entry, now)
-                elif slot is not None and slot.thread is None and task is None and idle.thread is None:
-                    task = partial(self._execute, target, idle, [entry])
-                else:
-                    (idle.thread or self._workers).put(partial(self._execute, target, idle, [entry]))
-            if stage is not None and any(stage.levels):
-                refused += self._dispatch(stage, now)
-            if self._state != "ready":
-                self._idle.notify_all()
-        if refused:
-            self.end(refused)
-        return task
-
-    def _entries(self, node: Node, cohort: Cohort, now: int) -> list[Entry]:
-        """A cohort whose values, size or timeout need a look before it enters the inbox."""
-        assert node.stage is not None
-        copies = Copies()
-        entries = node.stage.entries(node, cohort, now, copies)
-        self._count_copies(node.name, copies)
-        if node.timeout_ns:
-            for entry in entries:
-                self.clock.call_at(now + node.timeout_ns, partial(self._call_timeout, ref(entry)))
-        return entries
-
-    def _put(self, stage: StageRuntime, entry: Entry, now: int) -> list[tuple[Request, Outcome]]:
-        """(locked) Into the inbox, and out again if an instance is free; requests that it has no room for."""
-        policy = stage.refuses(entry.level, entry.rows)
-        if policy is not None:
-            text = f"the queue of stage `{stage.plan.name}` is full: `queue.max = {policy.max_rows}` rows"
-            return _all_fail(entry, partial(Overloaded, text))
-        stage.put(entry)
-        return self._dispatch(stage, now)
-
-    def _dispatch(self, stage: StageRuntime, now: int) -> list[tuple[Request, Outcome]]:
-        """(locked) Hand groups to free instances; requests that waited too long."""
-        late: list[tuple[Request, Outcome]] = []
-        for entry in stage.expired(now):
-            late += _all_fail(entry, partial(DeadlineExceeded, "it waited longer than `queue.timeout` allows"))
-        while (taken := stage.take(now)) is not None:
-            slot, entries = taken
-            (slot.thread or self._workers).put(partial(self._execute, stage, slot, entries))
-        if any(stage.levels) and (until := stage.wait_until(now)) != NEVER:
-            stage.set_timer(until, partial(self._look, stage))
-        return late
-
     # ---- out
-
-    def _answer(self, cohort: Cohort) -> None:
-        """All wanted outputs of these requests are there."""
-        copies = Copies()
-        ended = responses(cohort, self.clock.now(), copies)
-        self._count_copies(cohort.layout.owners[0].pipeline, copies)
-        self.end(ended)
 
     def end(self, ended: Sequence[tuple[Request, Outcome]]) -> int:
         """End requests, each exactly once: later outcomes of one that has ended are dropped. How many did end."""
@@ -490,20 +308,12 @@ class Engine:
 
     # ---- figures
 
-    def _count_copies(self, place: str, copies: Copies) -> None:
-        if not copies.bytes:
-            return
-        with self.lock:
-            total = self._copies.setdefault(place, Copies())
-            for reason, size in copies.bytes.items():
-                total.copied(size, reason)
-
     def stats(self) -> Snapshot:
         """All counters at about this moment."""
         parts = [n for s in self.stages for slot in s.slots for n in slot.stats.values()]
         with self.lock:
             doors = {n: (len(d.inside), len(d.line)) for n, d in self.doors.items()}
-            copied = {place: dict(c.bytes) for place, c in self._copies.items()}
+            copied = {place: dict(c.bytes) for place, c in self.flow.copies.items()}
             waiting = {s.plan.index: [e for level in s.levels for e in level] for s in self.stages}
         return Snapshot(
             pipelines=tuple(p.snapshot(inflight=doors[n][0], waiting=doors[n][1]) for n, p in self._stats.items()),
@@ -534,11 +344,3 @@ class Engine:
             for variant in self.ingress.variants:
                 found += [f"{variant.pipeline.name}: a join holds {len(j)}" for j in variant.joins if len(j)]
         return found
-
-
-def _all_fail(entry: Entry, error: Any) -> list[tuple[Request, Outcome]]:
-    return [
-        (o, error(pipeline=o.pipeline, node=entry.node.name, request_id=o.id))
-        for o in entry.cohort.layout.owners
-        if not o.done
-    ]

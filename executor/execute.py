@@ -25,9 +25,10 @@ from .cohort import NEVER, Cohort, Layout
 from .columns import Items
 from .errors import DeadlineExceeded, InvalidArgument, RequestError, StageFailed, StageUnavailable
 from .join import Columns
-from .request import Execution, Request
+from .ledger import Ledger, Part, by_node
+from .request import Request
 from .stage import Slot, StageRuntime
-from .trace import BatchRecord, Recorder
+from .trace import Recorder
 from .variant import Node
 
 RETRY_SHARE = 0.1
@@ -41,14 +42,6 @@ LONGEST = 4096
 
 class StageExited(Exception):
     """A stage raised what is meant to end a program: SystemExit, KeyboardInterrupt."""
-
-
-class Produced(NamedTuple):
-    """What a node made for a layout."""
-
-    node: Node
-    layout: Layout
-    columns: Columns
 
 
 class Failed(NamedTuple):
@@ -78,14 +71,14 @@ class RetryBudget:
         return True
 
 
-Part = tuple[Node, Cohort, int]
-"""A call site, its cohort, and when that was enqueued (ns)."""
+Produced = tuple[Node, Layout, Columns]
+"""What a node made for a layout."""
 
 
 class Run:
     """What one instance does with groups, one after the other: `run`, then read `produced` and `failed`."""
 
-    __slots__ = ("budget", "ended_ns", "failed", "now", "produced", "recorder", "slot", "stage")
+    __slots__ = ("budget", "ended_ns", "failed", "ledger", "now", "produced", "slot", "stage")
 
     def __init__(
         self,
@@ -99,7 +92,7 @@ class Run:
         self.slot = slot
         self.now = now
         self.budget = budget
-        self.recorder = recorder
+        self.ledger = Ledger(stage, slot, recorder)
         self.produced: list[Produced] = []
         self.failed: list[Failed] = []
         self.ended_ns = 0
@@ -157,14 +150,14 @@ class Run:
         stage = self.stage
         stats = stage.stats(parts[0][0].name, self.slot)
         try:
-            gathered = stage.assembler.gather([(c.columns, node.binding, len(c)) for node, c, _ in parts], stats)
+            gathered = stage.assembler.gather(parts, stats)
             most = stage.max_rows
             result = self._chunks(gathered, parts, most) if 0 < most < gathered.rows else self._call(gathered, parts)
         except Exception as error:
             self._broken(parts, error, again)
             return
         end = self.ended_ns = self.now()
-        self._record(parts, gathered, start, end)
+        self.ledger.batch(parts, gathered, stats, start, end)
         if self.budget.tokens < RETRY_BURST:
             self.budget.earn()
         if stage.learns:
@@ -217,10 +210,10 @@ class Run:
         if len(parts) == 1 and not result.failed:
             node, cohort, _ = parts[0]
             columns = scatter(result.outputs, gathered.offsets, node.binding, 0, len(cohort.layout.owners))
-            self.produced.append(Produced(node, cohort.layout, columns))
+            self.produced.append((node, cohort.layout, columns))
             return
         lo = 0
-        for node, cohorts in _by_node(parts):
+        for node, cohorts in by_node(parts):
             hi = lo + sum(map(len, cohorts))
             layout = (
                 cohorts[0].layout if len(cohorts) == 1 else Layout(tuple(o for c in cohorts for o in c.layout.owners))
@@ -229,7 +222,7 @@ class Run:
                 self._rows_failed(node, layout, gathered, lo, result)
             else:
                 columns = scatter(result.outputs, gathered.offsets, node.binding, lo, hi)
-                self.produced.append(Produced(node, layout, columns))
+                self.produced.append((node, layout, columns))
             lo = hi
 
     def _rows_failed(self, node: Node, layout: Layout, gathered: Gathered, lo: int, result: BatchResult) -> None:
@@ -247,7 +240,7 @@ class Run:
         if good:
             columns = scatter(result.outputs, gathered.offsets, node.binding, lo, lo + len(layout))
             cohort = Cohort(layout, columns).take(good, stats, "failed")
-            self.produced.append(Produced(node, cohort.layout, cohort.columns))
+            self.produced.append((node, cohort.layout, cohort.columns))
 
     # ---- one by one
 
@@ -266,7 +259,7 @@ class Run:
                     self._fail(owner, self._error(error), node, error)
             if good:
                 columns = tuple(Items(list(values)) for values in zip(*made))
-                self.produced.append(Produced(node, cohort.layout.take(good), columns))
+                self.produced.append((node, cohort.layout.take(good), columns))
 
     def _one(self, part: Part) -> tuple[Value, ...]:
         """One element."""
@@ -282,7 +275,8 @@ class Run:
         self.ended_ns = self.now()
         if result.failed:
             raise next(iter(result.failed.values()))
-        self._record([part], gathered, start, self.ended_ns)
+        stats = self.stage.stats(node.name, self.slot)
+        self.ledger.batch([part], gathered, stats, start, self.ended_ns)
         self.budget.earn()
         return result.outputs
 
@@ -337,51 +331,6 @@ class Run:
             error.__cause__ = cause
         self.stage.stats(node.name, self.slot).failed(error.reason)
         self.failed.append(Failed(owner, error))
-
-    def _record(self, parts: list[Part], gathered: Gathered, start: int, end: int) -> None:
-        """Counters of every call site in the batch, and the timings of its requests."""
-        index, rows = self.slot.index, gathered.rows
-        if len(parts) == 1:
-            node, cohort, enqueued = parts[0]
-            layout = cohort.layout
-            requests = len(layout.owners)
-            layout.executions.append(Execution(node.name, index, enqueued, start, end, rows, requests))
-            self.stage.stats(node.name, self.slot).record(requests, rows, start - enqueued, end - start)
-        else:
-            requests = sum([len(c) for _, c, _ in parts])
-            for node, cohort, enqueued in parts:
-                cohort.layout.executions.append(Execution(node.name, index, enqueued, start, end, rows, requests))
-            self._record_parts(parts, gathered, start, end)
-        if self.recorder is not None:
-            self._trace(self.recorder, parts, rows, start, end)
-
-    def _trace(self, recorder: Recorder, parts: list[Part], rows: int, start: int, end: int) -> None:
-        """One record for each call site in the batch."""
-        for node, cohorts in _by_node(parts):
-            ids = tuple(o.id for c in cohorts for o in c.layout.owners)
-            stage, pipeline = self.stage.plan.name, node.name.partition(".")[0]
-            recorder.batches.append(BatchRecord(node.name, stage, self.slot.index, start, end, rows, ids, pipeline))
-
-    def _record_parts(self, parts: list[Part], gathered: Gathered, start: int, end: int) -> None:
-        lo = 0
-        for node, cohorts in _by_node(parts):
-            n = sum(map(len, cohorts))
-            rows = gathered.offsets[lo + n] - gathered.offsets[lo]
-            stats = self.stage.stats(node.name, self.slot)
-            stats.ran(n, rows, end - start) if lo == 0 else stats.rode(n, rows, end - start)
-            lo += n
-        for node, cohort, enqueued in parts:
-            self.stage.stats(node.name, self.slot).waited(len(cohort), start - enqueued)
-
-
-def _by_node(parts: Sequence[Part]) -> list[tuple[Node, list[Cohort]]]:
-    found: list[tuple[Node, list[Cohort]]] = []
-    for node, cohort, _ in parts:
-        if found and found[-1][0] is node:
-            found[-1][1].append(cohort)
-        else:
-            found.append((node, [cohort]))
-    return found
 
 
 def _halves(parts: Sequence[Part], at: int) -> tuple[list[Part], list[Part]]:

@@ -44,7 +44,7 @@ class Ingress:
         self._optional = {name: any(i.type.optional for i in p.inputs) for name, p in plan.pipelines.items()}
         self._defaults = {name: any(i.has_default for i in p.inputs) for name, p in plan.pipelines.items()}
         self._variants: dict[tuple[str, tuple[str, ...] | None], Variant] = {}
-        self._ids = count(1)
+        self._serials = count(1)
 
     @property
     def variants(self) -> list[Variant]:
@@ -64,7 +64,8 @@ class Ingress:
         id: str | None,
     ) -> Request:
         """A checked request. NotFound for an unknown pipeline or output, InvalidArgument for wrong inputs."""
-        request_id = id or f"r{next(self._ids)}"
+        serial = next(self._serials)
+        request_id = id or f"r{serial}"
         plan = self.plan.pipelines.get(pipeline)
         if plan is None:
             hint = did_you_mean(pipeline, self.plan.pipelines) or f"pipelines: {', '.join(self.plan.pipelines)}"
@@ -78,6 +79,7 @@ class Ingress:
             values = tuple(v if p.name in inputs else _default(p, sizes) for v, p in zip(values, plan.inputs))
         return Request(
             request_id,
+            serial,
             pipeline,
             variant,
             values,

@@ -27,6 +27,7 @@ class Execution(NamedTuple):
     """One batch of one node on one instance, as every request of it saw it. Times are monotonic ns."""
 
     node: str
+    stage: str
     instance: int
     enqueued_ns: int
     start_ns: int
@@ -45,6 +46,21 @@ class StepTiming(NamedTuple):
     end_ns: int
 
 
+class Timings(dict[str, StepTiming]):
+    """What each step cost, by node."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stages: dict[str, set[str]] = {}
+
+    def __missing__(self, name: str) -> StepTiming:
+        nodes = self.stages.get(name, set())
+        if len(nodes) == 1:
+            return self[next(iter(nodes))]
+        hint = f"it is called by {', '.join(sorted(nodes))}" if nodes else f"nodes: {', '.join(self)}"
+        raise KeyError(f"no timings of `{name}`; {hint}")
+
+
 class Request:
     """One client call on its way. `done` turns true once and for all."""
 
@@ -58,6 +74,7 @@ class Request:
         "nbytes",
         "pipeline",
         "rows",
+        "serial",
         "sink",
         "timer",
         "values",
@@ -67,6 +84,7 @@ class Request:
     def __init__(
         self,
         id: str,
+        serial: int,
         pipeline: str,
         variant: Variant,
         values: tuple[Value, ...],
@@ -78,6 +96,8 @@ class Request:
         sink: Sink,
     ) -> None:
         self.id = id
+        self.serial = serial
+        """Counts requests, whatever ids their callers choose."""
         self.pipeline = pipeline
         self.variant = variant
         self.values = values
@@ -129,18 +149,21 @@ class Response(Mapping[str, Value]):
     @property
     def executions(self) -> list[Execution]:
         """Every batch this request was in, in the order they ended."""
-        return sorted((e for run in self._runs for e in run), key=lambda e: e.end_ns)
+        found = (Execution(*fields) for run in self._runs for fields in run)
+        return sorted(found, key=lambda e: e.end_ns)
 
     @property
-    def timings(self) -> dict[str, StepTiming]:
-        """Per node, named without the pipeline. A node that ran again for this request shows its last run."""
+    def timings(self) -> Timings:
+        """Per node, named without the pipeline; a stage's name is as good where it names one node.
+
+        A node that ran again for this request shows its last run."""
         prefix = len(self.pipeline) + 1
-        return {
-            e.node[prefix:]: StepTiming(
-                (e.start_ns - e.enqueued_ns) / 1e9, (e.end_ns - e.start_ns) / 1e9, e.rows, e.start_ns, e.end_ns
-            )
-            for e in self.executions
-        }
+        found = Timings()
+        for e in self.executions:
+            queue, compute = (e.start_ns - e.enqueued_ns) / 1e9, (e.end_ns - e.start_ns) / 1e9
+            found[e.node[prefix:]] = StepTiming(queue, compute, e.rows, e.start_ns, e.end_ns)
+            found.stages.setdefault(e.stage, set()).add(e.node[prefix:])
+        return found
 
     def __repr__(self) -> str:
         return f"Response({self.id!r}, {', '.join(self._outputs)}, {self.seconds * 1e3:.1f} ms)"

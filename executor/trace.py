@@ -36,6 +36,8 @@ class BatchRecord(NamedTuple):
     requests: tuple[str, ...]
     """Ids of the requests whose rows it holds."""
     pipeline: str = ""
+    serials: tuple[int, ...] = ()
+    """Their serial numbers, where ids may not be unique."""
 
 
 class RequestRecord(NamedTuple):
@@ -133,13 +135,14 @@ def _flows(
 ) -> Iterator[Event]:
     """One arrow for each request and edge, from the batch that made a value to the batch that took it."""
     flows = count(1)
-    ran: dict[tuple[str, str], list[BatchRecord]] = {}
+    ran: dict[tuple[str | int, str], list[BatchRecord]] = {}
     for batch in batches:
-        for request in batch.requests:
+        keys: tuple[str | int, ...] = batch.serials or batch.requests
+        for key, request in zip(keys, batch.requests):
             for source in sources.get(batch.node, ()):
-                for before in ran.get((request, source), ()):
+                for before in ran.get((key, source), ()):
                     yield from _arrow(next(flows), request, before, batch, tracks, origin)
-            ran.setdefault((request, batch.node), []).append(batch)
+            ran.setdefault((key, batch.node), []).append(batch)
 
 
 def _arrow(

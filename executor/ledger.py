@@ -1,0 +1,89 @@
+"""What is written down of a batch that ran: counters of its call sites, timings of its requests, trace records.
+
+One `Ledger` belongs to one instance and is used by one thread at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .assemble import Gathered
+from .cohort import Cohort
+from .stage import Slot, StageRuntime
+from .stats import NodeStats
+from .trace import BatchRecord, Recorder
+from .variant import Node
+
+Part = tuple[Node, Cohort, int]
+"""A call site, its cohort, and when that was enqueued (ns)."""
+
+
+class Ledger:
+    """Books batches of one instance."""
+
+    __slots__ = ("index", "name", "recorder", "slot", "stage")
+
+    def __init__(self, stage: StageRuntime, slot: Slot, recorder: Recorder | None) -> None:
+        self.stage = stage
+        self.slot = slot
+        self.name = stage.plan.name
+        self.index = slot.index
+        self.recorder = recorder
+
+    def batch(self, parts: list[Part], gathered: Gathered, stats: NodeStats, start: int, end: int) -> None:
+        """A batch that ran from `start` to `end`; `stats` are those of its first call site."""
+        rows = gathered.rows
+        if len(parts) == 1:
+            node, cohort, enqueued = parts[0]
+            layout = cohort.layout
+            requests = len(layout.owners)
+            layout.executions.append((node.name, self.name, self.index, enqueued, start, end, rows, requests))
+            stats.record(requests, rows, start - enqueued, end - start)
+        else:
+            requests = sum([len(c) for _, c, _ in parts])
+            for node, cohort, enqueued in parts:
+                execution = (node.name, self.name, self.index, enqueued, start, end, rows, requests)
+                cohort.layout.executions.append(execution)
+            self._parts(parts, gathered, start, end)
+        if self.recorder is not None:
+            self._trace(self.recorder, parts, rows, start, end)
+
+    def _parts(self, parts: list[Part], gathered: Gathered, start: int, end: int) -> None:
+        lo = 0
+        for node, cohorts in by_node(parts):
+            n = sum(map(len, cohorts))
+            rows = gathered.offsets[lo + n] - gathered.offsets[lo]
+            stats = self.stage.stats(node.name, self.slot)
+            stats.ran(n, rows, end - start) if lo == 0 else stats.rode(n, rows, end - start)
+            lo += n
+        for node, cohort, enqueued in parts:
+            self.stage.stats(node.name, self.slot).waited(len(cohort), start - enqueued)
+
+    def _trace(self, recorder: Recorder, parts: list[Part], rows: int, start: int, end: int) -> None:
+        """One record for each call site in the batch."""
+        for node, cohorts in by_node(parts):
+            owners = [o for c in cohorts for o in c.layout.owners]
+            recorder.batches.append(
+                BatchRecord(
+                    node.name,
+                    self.name,
+                    self.index,
+                    start,
+                    end,
+                    rows,
+                    tuple(o.id for o in owners),
+                    node.name.partition(".")[0],
+                    tuple(o.serial for o in owners),
+                )
+            )
+
+
+def by_node(parts: Sequence[Part]) -> list[tuple[Node, list[Cohort]]]:
+    """The cohorts of each call site; those of one stand side by side."""
+    found: list[tuple[Node, list[Cohort]]] = []
+    for node, cohort, _ in parts:
+        if found and found[-1][0] is node:
+            found[-1][1].append(cohort)
+        else:
+            found.append((node, [cohort]))
+    return found
