@@ -53,6 +53,7 @@ class Batch:
     cancelled: Callable[[], bool] = _never
     """True once every request of the batch has ended."""
     stream: Any = None
+    """A `backends.device.Stream` of the instance's device; None outside of an engine."""
     node: str = ""
     """Call site, for logs."""
 

@@ -33,7 +33,7 @@ from .columns import (
     offsets_of,
     uniform_offsets,
 )
-from .padding import laid_out, padded_length, ragged_axis, real_lengths, unpadded
+from .padding import laid_out, lengths_along, padded_length, ragged_axis, real_lengths, unpadded
 from .rows import as_ragged, count_rows, dense_rows, ragged_rows, row_offsets, stacked_offsets
 
 if TYPE_CHECKING:
@@ -163,13 +163,13 @@ class Assembler:
         return Gathered(tuple(inputs), 1, (0, 1), lengths)
 
     def chunk(self, gathered: Gathered, lo: int, hi: int) -> Gathered:
-        """Rows lo..hi of a batch that is one element, as a batch of its own."""
+        """Rows lo..hi of a batch, as a batch of its own with the same elements, most of them without rows."""
         lengths = {name: value[lo:hi] for name, value in gathered.lengths.items()}
         inputs = tuple(
             value if value is None else self._part(port, value, gathered.lengths, lo, hi)
             for port, value in zip(self.stage.inputs, gathered.inputs)
         )
-        return Gathered(inputs, hi - lo, (0, hi - lo), lengths)
+        return Gathered(inputs, hi - lo, [min(max(o, lo), hi) - lo for o in gathered.offsets], lengths)
 
     def _part(self, port: PortPlan, value: Value, lengths: dict[str, Array], lo: int, hi: int) -> Value:
         """Rows lo..hi of one port."""
@@ -199,7 +199,7 @@ class Assembler:
         for _, port, value in ragged:
             name, axis = ragged_axis(port)
             if name not in lengths:
-                lengths[name] = value.lengths(axis)
+                lengths[name] = lengths_along(value, axis)
         for _, port, value in ragged:
             if port.form == "padded":
                 name, axis = ragged_axis(port)

@@ -167,7 +167,10 @@ class Run:
     def _call(self, gathered: Gathered, parts: list[Part]) -> BatchResult:
         """One call of the instance, its result checked and its ragged outputs made so."""
         stage, slot = self.stage, self.slot
-        batch = self._as_batch(gathered, parts) if slot.wants_context else Batch(gathered.inputs, gathered.rows)
+        if slot.wants_context:
+            batch = self._as_batch(gathered, parts)
+        else:
+            batch = Batch(gathered.inputs, gathered.rows, stream=slot.stream)
         try:
             made = slot.instance.execute(batch)
         except Exception:
@@ -202,6 +205,7 @@ class Run:
             request_ids=tuple(o.id for o in owners),
             deadline_ns=None if None in deadlines else max(deadlines),  # type: ignore[type-var]  # none is None
             cancelled=lambda: all(o.done for o in owners),
+            stream=self.slot.stream,
             node=parts[0][0].name,
         )
 

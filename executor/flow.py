@@ -187,6 +187,8 @@ class Flow:
 
     def _put(self, stage: StageRuntime, entry: Entry, now: int) -> list[tuple[Request, Outcome]]:
         """(locked) Into the inbox, and out again if an instance is free; requests that it has no room for."""
+        if entry.cohort.layout.living() == []:  # they ended before it came here: nothing would take it out again
+            return []
         policy = stage.refuses(entry.level, entry.rows)
         if policy is not None:
             text = f"the queue of stage `{stage.plan.name}` is full: `queue.max = {policy.max_rows}` rows"

@@ -18,7 +18,7 @@ from pipeline_dsl.types import Sized
 
 from .cohort import Cohort
 from .columns import Column, CopySink, Items, Same, Stack
-from .padding import bucket_of, ragged_axis
+from .padding import bucket_of, lengths_along, ragged_axis
 from .rows import ragged_rows
 
 CUT_GAIN = 0.25
@@ -86,7 +86,8 @@ class _Keyer:
         if not self.port.type.has_rows:
             return _shared(column, elements)
         if self.port.type.is_ragged:
-            return ["present"] * elements if self.port.form not in _EQUAL else _lengths(column, binding)
+            even = self.port.form in _EQUAL
+            return _lengths(column, binding, ragged_axis(self.port)[1]) if even else ["present"] * elements
         if isinstance(column, Stack):
             return _tails(column, binding, elements)
         shapes = [np.shape(column.element(i)) for i in range(elements)]
@@ -120,10 +121,10 @@ def _tails(column: Stack, binding: Binding, elements: int) -> list[Hashable]:
     return [column.array.shape[skip:]] * elements
 
 
-def _lengths(column: Column, binding: Binding) -> list[Hashable]:
+def _lengths(column: Column, binding: Binding, axis: int) -> list[Hashable]:
     """The lengths of the rows of each element; several only where it can not run at all."""
     ragged, offsets = ragged_rows(column, binding)
-    lengths = ragged.lengths().tolist()
+    lengths = lengths_along(ragged, axis).tolist()
     bounds = offsets if offsets is not None else range(len(lengths) + 1)
     return [frozenset(lengths[lo:hi]) for lo, hi in pairwise(bounds)]
 
@@ -152,7 +153,7 @@ def _needs_key(port: PortPlan) -> bool:
 def _longest(column: Column, binding: Binding, axis: int) -> list[int]:
     """The longest row of each element."""
     ragged, offsets = ragged_rows(column, binding)
-    lengths: list[int] = ragged.lengths(axis).tolist()
+    lengths: list[int] = lengths_along(ragged, axis).tolist()
     if offsets is None:
         return lengths
     return [max(lengths[lo:hi], default=0) for lo, hi in pairwise(offsets)]

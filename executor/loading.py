@@ -13,6 +13,7 @@ from functools import partial
 import backends
 from backends.base import BackendError, InstanceConfig
 from backends.checks import OutputCheck
+from backends.device import device
 from backends.process import ProcessInstance, load_isolated
 from pipeline_dsl.plan import Hardware, StagePlan
 
@@ -83,8 +84,9 @@ def _open(plan: StagePlan, index: int) -> Slot:
     """A warm instance."""
     copies = Copies()
     config = InstanceConfig(index, plan.device, plan.threads or 1, copies.copied)
+    stream = device(plan.device).stream()
     instance = load_isolated(plan, config) if plan.isolate else backends.load(plan.backend).load(plan, config)
-    slot = Slot(index, instance, OutputCheck(plan, copies.copied), copies)
+    slot = Slot(index, instance, OutputCheck(plan, copies.copied), copies, stream)
     try:
         warm_up(plan, slot)
     except (Exception, SystemExit) as error:

@@ -13,6 +13,7 @@ import numpy as np
 from backends.values import Array, InvalidInput, Ragged, Value
 from pipeline_dsl.plan import PortPlan
 from pipeline_dsl.types import Ragged as RaggedDim
+from pipeline_dsl.types import Rest, Sized
 
 from .columns import CopySink, size_of
 
@@ -23,6 +24,11 @@ def ragged_axis(port: PortPlan) -> tuple[str, int]:
         if isinstance(dim, RaggedDim):
             return str(dim.size), axis - 1
     raise ValueError(f"port {port.name} is not ragged")
+
+
+def lengths_along(value: Ragged, axis: int) -> Array:
+    """Size of each row along `axis`, int64 [rows]. No rows have no rank that could be asked."""
+    return value.lengths(axis) if len(value) else np.zeros(0, np.int64)
 
 
 def bucket_of(length: int, buckets: Sequence[int]) -> int:
@@ -42,6 +48,8 @@ def padded_length(port: PortPlan, lengths: Array, held: Ragged | None, least: in
 
 def laid_out(port: PortPlan, value: Ragged, axis: int, length: int | None, copies: CopySink) -> Value:
     """A ragged value as the port takes it: padded, packed, or as it is."""
+    if not len(value):
+        value = _no_rows(port, axis)
     if port.form == "padded":
         if axis == 0:
             held = value.is_padded
@@ -49,7 +57,7 @@ def laid_out(port: PortPlan, value: Ragged, axis: int, length: int | None, copie
             if not (held and array is value.padded()):
                 copies.copied(size_of(array), "pad")
             return array
-        return _pad_axis(value, axis, port.pad_value, length or 0, copies)
+        return _pad_axis(port, value, axis, length or 0, copies)
     if port.form == "packed":
         if not value.is_packed:
             copies.copied(value.nbytes, "pack")
@@ -59,22 +67,36 @@ def laid_out(port: PortPlan, value: Ragged, axis: int, length: int | None, copie
 
 def _even(port: PortPlan, value: Ragged, axis: int, copies: CopySink) -> Array:
     """Rows of one length as the array a stage takes that rejects any others. InvalidInput if there are others."""
-    found = sorted(set(value.lengths(axis).tolist()))
+    found = sorted(set(lengths_along(value, axis).tolist()))
     if len(found) > 1:
         raise InvalidInput(f"`{port.name}` takes rows of one length, found lengths {', '.join(map(str, found))}")
     if axis:
-        return _pad_axis(value, axis, port.pad_value, found[0] if found else 0, copies)
+        return _pad_axis(port, value, axis, found[0] if found else 0, copies)
     array = value.padded()
     copies.copied(0 if value.is_padded or value.is_packed else size_of(array), "pad")
     return array
 
 
-def _pad_axis(value: Ragged, axis: int, fill: Any, length: int, copies: CopySink) -> Array:
+def _no_rows(port: PortPlan, axis: int) -> Ragged:
+    """No rows, of the port's dtype and rank: a list of none does not know them."""
+    shape, dtype = _row_shape(port), port.type.dtype.numpy
+    if axis:
+        return Ragged(padded=np.zeros((0, *shape), dtype), lengths=np.zeros(0, np.int64))
+    return Ragged(values=np.zeros((0, *shape[1:]), dtype), offsets=np.zeros(1, np.int64))
+
+
+def _row_shape(port: PortPlan) -> list[int]:
+    """The shape of one row; 0 where the type does not tell."""
+    dims = (dim for dim in port.type.dims[1:] if not isinstance(dim, Rest))
+    return [dim.size.value or 0 if isinstance(dim, Sized) else 0 for dim in dims]
+
+
+def _pad_axis(port: PortPlan, value: Ragged, axis: int, length: int, copies: CopySink) -> Array:
     """Padding along an inner axis."""
     rows = list(value)
-    shape = list(rows[0].shape) if rows else [0] * (axis + 1)
+    shape = list(rows[0].shape) if rows else _row_shape(port)
     shape[axis] = length
-    out = np.full((len(rows), *shape), fill, dtype=value.dtype)
+    out = np.full((len(rows), *shape), port.pad_value, dtype=port.type.dtype.numpy)
     for i, row in enumerate(rows):
         out[i][tuple(map(slice, row.shape))] = row
     copies.copied(size_of(out), "pad")

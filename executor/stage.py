@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from backends.base import Instance
 from backends.checks import OutputCheck
+from backends.device import Stream
 from pipeline_dsl.plan import LevelPolicy, StagePlan
 
 from .assemble import Assembler
@@ -32,13 +33,21 @@ if TYPE_CHECKING:
 class Slot:
     """One instance and its counters. `thread` is the worker that a thread-affine instance lives on, else None."""
 
-    __slots__ = ("check", "copies", "index", "instance", "run", "stats", "thread", "wants_context")
+    __slots__ = ("check", "copies", "index", "instance", "run", "stats", "stream", "thread", "wants_context")
 
     def __init__(
-        self, index: int, instance: Instance, check: OutputCheck, copies: Copies, thread: Worker | None = None
+        self,
+        index: int,
+        instance: Instance,
+        check: OutputCheck,
+        copies: Copies,
+        stream: Stream,
+        thread: Worker | None = None,
     ) -> None:
         self.index = index
         self.instance = instance
+        self.stream = stream
+        """Its own stream on its device: batches are ready on it, and so must results be."""
         self.check = check
         self.copies = copies
         """What the instance and the check copied in the batch at hand."""
@@ -141,7 +150,7 @@ class StageRuntime:
         for i in range(len(cohort)):
             one = cohort.cut(i, i + 1)
             n = self.assembler.rows(one.columns, node.binding, 1)
-            if rows and rows + n > self.max_rows:
+            if i > lo and rows + n > self.max_rows:
                 pieces.append((cohort.cut(lo, i), rows))
                 lo, rows = i, 0
             rows += n

@@ -6,7 +6,7 @@ the executor but the operations table.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,16 +22,24 @@ class Failure(Exception):
     """The injected failure of one request."""
 
 
-def interpret(graph: ir.Graph, functions: Mapping[str, Function], inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """All outputs of one request. Raises what a stage raises. Nodes that no output needs do not run."""
+def interpret(
+    graph: ir.Graph,
+    functions: Mapping[str, Function],
+    inputs: Mapping[str, Any],
+    wanted: Collection[str] | None = None,
+    once: Collection[str] = (),
+) -> dict[str, Any]:
+    """The wanted outputs (None: all) of one request. Raises what a stage raises.
+
+    Nodes that none of them needs do not run, but for calls of the stages in `once`."""
     values: dict[ir.Ref, Any] = {}
     outputs: dict[str, Any] = {}
-    needed = _needed(graph)
+    needed = _needed(graph, wanted, once)
     for node in graph.nodes:
         if node.id not in needed:
             continue
         if isinstance(node, ir.Input):
-            values[ir.Ref(node.id, node.port.name)] = inputs[node.port.name]
+            values[ir.Ref(node.id, node.port.name)] = inputs.get(node.port.name)
         elif isinstance(node, ir.Call):
             results = _call(node, functions[node.stage], [_value(o, values) for _, o in node.args])
             values.update({ir.Ref(node.id, name): r for (name, _), r in zip(node.results, results, strict=True)})
@@ -42,10 +50,14 @@ def interpret(graph: ir.Graph, functions: Mapping[str, Function], inputs: Mappin
     return outputs
 
 
-def _needed(graph: ir.Graph) -> set[str]:
+def _needed(graph: ir.Graph, outputs: Collection[str] | None, once: Collection[str]) -> set[str]:
     wanted: set[str] = set()
     for node in reversed(graph.nodes):
-        if isinstance(node, ir.Output | ir.Input) or node.id in wanted:
+        if isinstance(node, ir.Output):
+            needed = outputs is None or node.port.name in outputs
+        else:
+            needed = isinstance(node, ir.Input) or node.id in wanted
+        if needed or (isinstance(node, ir.Call) and node.stage in once):
             wanted.add(node.id)
             wanted.update(ref.node for ref in ir.references(node))
     return wanted
@@ -54,8 +66,13 @@ def _needed(graph: ir.Graph) -> set[str]:
 def _call(node: ir.Call, function: Function, args: list[Any]) -> tuple[Any, ...]:
     if node.binding != "lift":
         return tuple(function(*args))
-    rows = [np.asarray(a)[None] if isinstance(a, np.ndarray) else np.asarray([a], np.float32) for a in args]
-    return tuple(_only_row(result) for result in function(*rows))
+    return tuple(_only_row(result) for result in function(*map(_one_row, args)))
+
+
+def _one_row(value: Any) -> Any:
+    if value is None:
+        return None
+    return value[None] if isinstance(value, np.ndarray) else np.asarray([value], np.float32)
 
 
 def _only_row(result: Any) -> Any:

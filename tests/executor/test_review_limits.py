@@ -274,3 +274,33 @@ def test_time_that_passes_between_halves_counts() -> None:
         with pytest.raises(DeadlineExceeded):
             answer(jobs[1])
         assert [r for r in s.gate.rows() if len(r) == 1] == [[0], [2], [3]]
+
+
+def test_a_request_without_rows_does_not_share_a_batch_that_is_too_large() -> None:
+    with scene(one_stage(effects="once"), batching_max=2) as s:
+
+        async def ask() -> list[Any]:
+            asked = [s.engine.asubmit("p", {"x": row(n, rows=n)}) for n in (0, 3, 0, 1, 1)]
+            return await asyncio.gather(*asked)
+
+        s.gate.always_open = True
+        s.gate.open(100)
+        assert [len(a["out"]) for a in asyncio.run(ask())] == [0, 3, 0, 1, 1]
+        for batch in s.gate.seen:
+            assert batch.rows <= 2
+            assert len(batch.sizes) == len(batch.request_ids)
+            assert sum(batch.sizes) == batch.rows
+
+
+def test_what_ended_on_its_way_does_not_wait() -> None:
+    """Nothing would take it out of the inbox again, but the next batch."""
+    made = Build()
+    a = made.call("a", stage("a", backend="gate"), made.input("x"))
+    made.output("out", made.call("s", stage("s", backend="gate"), a))
+    with scene(made, batching_delay=1000 * MS) as s:
+        job = s.send(1)
+        s.gate.began()
+        job.cancel()
+        s.gate.open()
+        assert s.engine.drain(PATIENCE)
+        assert s.engine.check_idle() == []
