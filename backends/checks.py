@@ -221,7 +221,7 @@ def _names_of(ports: Sequence[PortPlan]) -> set[str]:
 def _parts(value: Ragged) -> list[Any]:
     if value.is_packed:
         return [value.packed()[0]]
-    return [value.padded()] if value.is_padded else list(value)
+    return [value.padded_form] if value.is_padded else list(value)
 
 
 def _check_scalar(value: Value, port: PortPlan) -> None:

@@ -34,7 +34,7 @@ class Ragged(Sequence[Array]):
     beside `lengths`, int64 [rows]. Rows form: a list of arrays, for rows that vary in another dim, or as a
     stage returned them."""
 
-    __slots__ = ("_lengths", "_offsets", "_padded", "_rows", "_values", "on_copy")
+    __slots__ = ("_lengths", "_made", "_offsets", "_padded", "_rows", "_values", "fill", "on_copy")
 
     def __init__(
         self,
@@ -44,10 +44,11 @@ class Ragged(Sequence[Array]):
         offsets: Lengths | None = None,
         padded: Array | None = None,
         lengths: Lengths | None = None,
+        fill: Any = None,
         on_copy: Callable[[int], None] | None = None,
     ) -> None:
-        """Give `rows`, or `values` with `offsets`, or `padded` with `lengths`. ValueError for anything
-        else."""
+        """Give `rows`, or `values` with `offsets`, or `padded` with `lengths` and, where it is known, what
+        `fill`s the padding. ValueError for anything else."""
         given = (
             rows is not None,
             values is not None and offsets is not None,
@@ -60,6 +61,9 @@ class Ragged(Sequence[Array]):
         self._offsets = offsets
         self._padded = padded
         self._lengths = lengths
+        self._made: tuple[Any, Array] | None = None
+        self.fill = fill
+        """What stands behind the end of each row of the padded form; None: anything."""
         self.on_copy = on_copy
 
     def __len__(self) -> int:
@@ -162,10 +166,53 @@ class Ragged(Sequence[Array]):
     def padded(self, value: Any = 0, length: int | None = None) -> Array:
         """[rows, length, ...] filled up with `value`; `length` defaults to the longest row.
 
-        A copy unless the padded form of that length is held. Rows that differ in further dims are padded
-        there too. ValueError if a row is longer than `length`."""
-        if self._padded is not None and (length is None or length == self._padded.shape[1]):
+        A copy unless this padded form is held, or was the last one asked for. Rows that differ in further
+        dims are padded there too. ValueError if a row is longer than `length`."""
+        if self._padded is not None and self._fits(value, length):
             return self._padded
+        if self._made is not None and self._made[0] == (value, length):
+            return self._made[1]
+        made = self._make_padded(value, length)
+        self._made = ((value, length), made)
+        return made
+
+    @property
+    def padded_form(self) -> Array | None:
+        """The padded form, if that is the one held, whatever fills it."""
+        return self._padded
+
+    def holds_padded(self, value: Any, length: int | None) -> bool:
+        """Whether `padded` would copy nothing."""
+        if self._made is not None and self._made[0] == (value, length):
+            return True
+        return self._padded is not None and self._fits(value, length)
+
+    def cleaned(self, value: Any) -> Ragged:
+        """The padded form held, with `value` in its padding: in place where it may be written, else a copy.
+
+        Only for who owns it."""
+        assert self._padded is not None
+        assert self._lengths is not None
+        array, width = self._padded, self._padded.shape[1]
+        short = [(i, n) for i, n in enumerate(self._lengths.tolist()) if n < width]
+        if short and not array.flags.writeable:
+            array = array.copy()
+            self._copied(array.nbytes)
+        for i, n in short:
+            array[i, n:] = value
+        return Ragged(padded=array, lengths=self._lengths, fill=value, on_copy=self.on_copy)
+
+    def _fits(self, value: Any, length: int | None) -> bool:
+        """Whether the padded form held is of that length and filled with `value`."""
+        assert self._padded is not None
+        assert self._lengths is not None
+        if length is not None and length != self._padded.shape[1]:
+            return False
+        if self.fill is not None and self.fill == value:
+            return True
+        return bool((self._lengths == self._padded.shape[1]).all())
+
+    def _make_padded(self, value: Any, length: int | None) -> Array:
         lengths = self.lengths()
         longest = int(lengths.max()) if len(lengths) else 0
         if length is not None and longest > length:
@@ -189,7 +236,9 @@ class Ragged(Sequence[Array]):
             return Ragged(values=values, offsets=bounds - bounds[0], on_copy=self.on_copy)
         assert self._padded is not None
         assert self._lengths is not None
-        return Ragged(padded=self._padded[start:stop], lengths=self._lengths[start:stop], on_copy=self.on_copy)
+        return Ragged(
+            padded=self._padded[start:stop], lengths=self._lengths[start:stop], fill=self.fill, on_copy=self.on_copy
+        )
 
     def _is_flat(self, lengths: Lengths) -> bool:
         """Whether padding goes through the packed form: always where rows are not held one by one, else for short

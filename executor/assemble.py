@@ -225,7 +225,7 @@ class Assembler:
 
     # ---- from the backend
 
-    def outputs(self, values: Sequence[Value], lengths: dict[str, Array]) -> tuple[Value, ...]:
+    def outputs(self, values: Sequence[Value], gathered: Gathered) -> tuple[Value, ...]:
         """A backend's outputs with ragged ones as `Ragged`, and arrays closed for writing."""
         if not self._ragged_out:
             for value in values:
@@ -235,14 +235,28 @@ class Assembler:
         made = list(values)
         for i, port in enumerate(self.stage.outputs):
             value = made[i]
-            if isinstance(value, np.ndarray):
-                if port.type.is_ragged:
-                    value = made[i] = self._ragged(port, value, lengths)
-                else:
-                    value.flags.writeable = False
-            elif port.type.is_ragged and isinstance(value, list):
-                made[i] = Ragged(value)
+            if port.type.is_ragged and value is not None:
+                made[i] = self._settled(port, value, gathered)
+            elif isinstance(value, np.ndarray):
+                value.flags.writeable = False
         return tuple(made)
+
+    def _settled(self, port: PortPlan, value: Value, gathered: Gathered) -> Ragged:
+        """A ragged output with its real lengths; what is padded holds the port's filler behind them.
+
+        Without that, what a stage sees behind the end of a row would depend on the rows it was batched with."""
+        if isinstance(value, np.ndarray):
+            array, value = value, self._ragged(port, value, gathered.lengths)
+            returned = (p for p, x in zip(self.stage.inputs, gathered.inputs) if x is array and not p.filled)
+            value.fill = next((p.pad_value for p in returned), None)
+        elif isinstance(value, list):
+            value = Ragged(value)
+        if value.padded_form is not None:
+            if value.fill is None:
+                value = value.cleaned(port.pad_value)
+            value.padded_form.flags.writeable = False
+        made: Ragged = value
+        return made
 
     def _ragged(self, port: PortPlan, value: Array, lengths: dict[str, Array]) -> Ragged:
         """A packed or padded output with its real lengths. OutputError if they do not add up."""

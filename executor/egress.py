@@ -72,7 +72,7 @@ def _arrays_of(value: Array | Ragged) -> list[Array]:
         return [value]
     if value.is_packed:
         return [value.packed()[0]]
-    return [value.padded()] if value.is_padded else list(value)
+    return list(value) if value.padded_form is None else [value.padded_form]
 
 
 def _held(value: Array | Ragged) -> int:

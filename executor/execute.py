@@ -180,7 +180,7 @@ class Run:
         result = slot.check(batch, made)
         if slot.copies.bytes:
             slot.copies.move_to(stage.stats(parts[0][0].name, slot))
-        result.outputs = stage.assembler.outputs(result.outputs, gathered.lengths)
+        result.outputs = stage.assembler.outputs(result.outputs, gathered)
         return result
 
     def _chunks(self, gathered: Gathered, parts: list[Part], most: int) -> BatchResult:

@@ -18,6 +18,9 @@ Columns = tuple[Column | None, ...]
 Part = tuple[Layout, Columns, int]
 """An element of one side: the layout it came in, that layout's columns, its index there."""
 
+FEW = 8
+"""Pending layouts that are looked through one by one."""
+
 
 class _Pending:
     __slots__ = ("missing", "sides")
@@ -65,8 +68,9 @@ class Join:
         pending = self._pending.get(layout)
         if pending is not None:
             return self._same(pending, side, layout, columns)
-        if self._overlaps(layout):
-            return self._by_owner(side, layout, columns)
+        others = self._overlapping(layout) if self._pending else []
+        if others or not self._owners.keys().isdisjoint(layout.owners):
+            return self._by_owner(others, side, layout, columns)
         if layout.living() == []:
             return None
         pending = self._pending[layout] = _Pending(self.sides)
@@ -80,13 +84,15 @@ class Join:
         del self._pending[layout]
         return Match(layout, pending.sides, None)  # type: ignore[arg-type]  # none is missing
 
-    def _overlaps(self, layout: Layout) -> bool:
-        if self._owners and not layout.members.isdisjoint(self._owners):
-            return True
-        return any(not layout.members.isdisjoint(other.owners) for other in self._pending)
+    def _overlapping(self, layout: Layout) -> list[Layout]:
+        """What is pending of its requests. Where much is pending, an arrival costs by its own size only."""
+        pending = self._pending
+        if len(pending) <= FEW:
+            return [p for p in pending if not layout.members.isdisjoint(p.owners)]
+        return list(dict.fromkeys(p for owner in layout.owners for p in owner.layouts if p in pending))
 
-    def _by_owner(self, side: int, layout: Layout, columns: Columns) -> Match | None:
-        for other in [p for p in self._pending if not layout.members.isdisjoint(p.owners)]:
+    def _by_owner(self, others: list[Layout], side: int, layout: Layout, columns: Columns) -> Match | None:
+        for other in others:
             for s, held in enumerate(self._pending.pop(other).sides):
                 if held is not None:
                     self._spread(s, other, held)
@@ -106,8 +112,9 @@ class Join:
     def purge(self, request: Request) -> None:
         """Forget a request that has ended."""
         self._owners.pop(request, None)
-        for layout in [p for p in self._pending if request in p.members and p.living() == []]:
-            del self._pending[layout]
+        for layout in request.layouts:
+            if layout in self._pending and layout.living() == []:
+                del self._pending[layout]
 
 
 def _common_layout(ready: list[Request], arrived: Layout, parts: list[list[Part]]) -> Layout:

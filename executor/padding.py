@@ -39,8 +39,8 @@ def bucket_of(length: int, buckets: Sequence[int]) -> int:
 def padded_length(port: PortPlan, lengths: Array, held: Ragged | None, least: int) -> int:
     """The length a dim is padded to: one that is held already if it fits the rule, else the bucket of the longest."""
     longest = int(lengths.max()) if len(lengths) else 0
-    if held is not None and held.is_padded:
-        length = int(held.padded().shape[1])
+    if held is not None and held.padded_form is not None:
+        length = int(held.padded_form.shape[1])
         if length >= longest and (not port.buckets or length in port.buckets):
             return max(length, least)
     return max(bucket_of(longest, port.buckets), least)
@@ -52,9 +52,10 @@ def laid_out(port: PortPlan, value: Ragged, axis: int, length: int | None, copie
         value = _no_rows(port, axis)
     if port.form == "padded":
         if axis == 0:
-            held = value.is_padded
+            held = value.holds_padded(port.pad_value, length)
             array = value.padded(port.pad_value, length)
-            if not (held and array is value.padded()):
+            if not held:
+                array.flags.writeable = False
                 copies.copied(size_of(array), "pad")
             return array
         return _pad_axis(port, value, axis, length or 0, copies)
@@ -72,8 +73,10 @@ def _even(port: PortPlan, value: Ragged, axis: int, copies: CopySink) -> Array:
         raise InvalidInput(f"`{port.name}` takes rows of one length, found lengths {', '.join(map(str, found))}")
     if axis:
         return _pad_axis(port, value, axis, found[0] if found else 0, copies)
-    array = value.padded()
-    copies.copied(0 if value.is_padded or value.is_packed else size_of(array), "pad")
+    length = found[0] if found else 0
+    held = value.is_packed or value.holds_padded(0, length)
+    array = value.padded(0, length)
+    copies.copied(0 if held else size_of(array), "pad")
     return array
 
 
@@ -105,11 +108,11 @@ def _pad_axis(port: PortPlan, value: Ragged, axis: int, length: int, copies: Cop
 
 def unpadded(port: PortPlan, value: Array, lengths: dict[str, Array]) -> Ragged:
     """A padded output with its real lengths, taken from the inputs' sizes of the same name."""
-    value.flags.writeable = False
     axis = ragged_axis(port)[1]
     real = real_lengths(port, lengths)
     if axis == 0:
         return Ragged(padded=value, lengths=real)
+    value.flags.writeable = False
     index: list[Any] = [slice(None)] * axis
     return Ragged([row[(*index, slice(n))] for row, n in zip(value, real.tolist())])
 

@@ -11,7 +11,7 @@ values name regions of shared memory.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -60,6 +60,7 @@ class Padded(msgspec.Struct, array_like=True, tag="padded", frozen=True):
 
     padded: Encoded
     lengths: Encoded
+    fill: Any = None
 
 
 class Flat(msgspec.Struct, array_like=True, tag="flat", frozen=True):

@@ -99,8 +99,8 @@ class ValueWriter:
         if value.is_packed:
             values, offsets = value.packed()
             return Packed(self.write(values), self.write(offsets))
-        if value.is_padded:
-            return Padded(self.write(value.padded()), self.write(value.lengths()))
+        if value.padded_form is not None:
+            return Padded(self.write(value.padded_form), self.write(value.lengths()), value.fill)
         rows = list(value)
         if rows and _uniform(rows):
             return self._flat(rows)
@@ -151,8 +151,8 @@ class ValueReader:
                 return _shaped(_cut(self._bytes(data), lengths), shape)
             case Packed(values, offsets):
                 return Ragged(values=self.read(values), offsets=self.read(offsets))
-            case Padded(padded, lengths):
-                return Ragged(padded=self.read(padded), lengths=self.read(lengths))
+            case Padded(padded, lengths, fill):
+                return Ragged(padded=self.read(padded), lengths=self.read(lengths), fill=fill)
             case Flat(values, shapes):
                 return self._flat(self.read(values), shapes)
             case Rows(rows):

@@ -48,7 +48,7 @@ def test_every_form_holds_the_same_rows(sizes, rest):
         values, offsets = value.packed()
         assert np.array_equal(values, np.concatenate(rows))
         assert offsets.tolist() == [0, *np.cumsum(sizes).tolist()]
-        assert np.array_equal(value.padded(-1, 9), padded(rows, 9).padded())
+        assert np.array_equal(value.padded(-1, 9), padded(rows, 9).padded_form)
 
 
 @given(lengths, rests, st.integers(-7, 7), st.integers(-7, 7))

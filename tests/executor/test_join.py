@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from contextlib import nullcontext
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from hypothesis import given
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from executor.cohort import Deaths, Layout
 from executor.columns import Copies, Stack
 from executor.join import Join
+from tests.pipeline_dsl.graphs import function_calls
 
 
 class Owner:
@@ -58,8 +61,17 @@ def check(join: Join, arrivals: list[tuple[int, Layout]], sides: int) -> list[An
     return passed
 
 
-@given(st.integers(0, 2**32))
-def test_every_owner_passes_once(seed: int) -> None:
+MANY = st.booleans().map(lambda many: patch("executor.join.FEW", 0) if many else nullcontext())
+"""With much pending, or little: the two ways to find what overlaps."""
+
+
+@given(st.integers(0, 2**32), MANY)
+def test_every_owner_passes_once(seed: int, ways: Any) -> None:
+    with ways:
+        every_owner_passes_once(seed)
+
+
+def every_owner_passes_once(seed: int) -> None:
     rng = random.Random(seed)
     owners = [Owner(i) for i in range(rng.randint(1, 8))]
     sides = rng.randint(2, 4)
@@ -71,8 +83,13 @@ def test_every_owner_passes_once(seed: int) -> None:
     assert len(join) == 0
 
 
-@given(st.integers(0, 2**32))
-def test_ended_requests_leave_nothing_behind(seed: int) -> None:
+@given(st.integers(0, 2**32), MANY)
+def test_ended_requests_leave_nothing_behind(seed: int, ways: Any) -> None:
+    with ways:
+        ended_requests_leave_nothing_behind(seed)
+
+
+def ended_requests_leave_nothing_behind(seed: int) -> None:
     rng = random.Random(seed)
     owners = [Owner(i) for i in range(rng.randint(1, 8))]
     arrivals = [(s, layout) for s in range(2) for layout in layouts(owners, rng)]
@@ -83,12 +100,26 @@ def test_ended_requests_leave_nothing_behind(seed: int) -> None:
     for owner in owners:
         if owner not in passed and rng.random() < 0.5:
             owner.done = True
-            Deaths.count += 1
+            Deaths.count = next(Deaths.tokens)
             join.purge(owner)  # type: ignore[arg-type]  # a stand-in
+            owner.layouts = []
     passed += check(join, arrivals[cut:], 2)
     assert {o.number for o in owners if not o.done} <= {o.number for o in passed}
     assert len(passed) == len(set(passed))
     assert len(join) == 0
+
+
+def test_an_arrival_costs_by_its_own_size_however_much_is_pending() -> None:
+    def cost(waiting: int) -> int:
+        join = Join(2)
+        owners = [Owner(i) for i in range(waiting)]
+        for owner in owners:
+            layout = Layout((owner,))  # type: ignore[arg-type]  # a stand-in
+            join.match(0, layout, columns(layout, 0))
+        late = Layout((owners[0],))  # type: ignore[arg-type]  # a stand-in
+        return function_calls(lambda: join.match(1, late, columns(late, 1)))
+
+    assert cost(500) <= cost(20)
 
 
 def test_the_same_layout_passes_as_it_is() -> None:

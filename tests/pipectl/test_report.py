@@ -7,7 +7,7 @@ MS = 1_000_000
 
 
 def ran(node: str, enqueued: int, start: int, end: int, rows: int = 1, requests: int = 1) -> Execution:
-    return Execution(node, 0, enqueued * MS, start * MS, end * MS, rows, requests)
+    return Execution(node, "stage", 0, enqueued * MS, start * MS, end * MS, rows, requests)
 
 
 def test_the_critical_path_follows_the_latest_source():
