@@ -103,7 +103,7 @@ class Assembler:
                 ragged.append((i, port, concat_ragged([r for r, _ in pieces], copies, "gather")))
                 offsets = offsets or joined_offsets([o or uniform_offsets(len(r)) for r, o in pieces])
         if offsets is None:
-            offsets = joined_offsets([self._offsets(*cohort) for cohort in cohorts])
+            offsets = joined_offsets([self.offsets(*cohort) for cohort in cohorts])
         for i, port in self._shared:
             column = cohorts[0][0][i]
             inputs[i] = None if column is None else shared_value(column.element(0), port)
@@ -130,7 +130,7 @@ class Assembler:
             offsets = uniform_offsets(elements)
         return Gathered(tuple(inputs), offsets[-1], offsets, _NO_LENGTHS)
 
-    def _offsets(self, columns: Sequence[Column | None], binding: Binding, elements: int) -> Offsets:
+    def offsets(self, columns: Sequence[Column | None], binding: Binding, elements: int) -> Offsets:
         """Row offsets of the elements of one cohort: those of any port that is no constant."""
         given = (columns[i] for i, _ in self._rows)
         found = next((c for c in given if c is not None and not isinstance(c, Same)), None)

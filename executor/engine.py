@@ -310,7 +310,8 @@ class Engine:
 
     def stats(self) -> Snapshot:
         """All counters at about this moment."""
-        parts = [n for s in self.stages for slot in s.slots for n in slot.stats.values()]
+        slots = {s.plan.index: tuple(s.slots) for s in self.stages}
+        parts = [n for held in slots.values() for slot in held for n in slot.stats.values()]
         with self.lock:
             doors = {n: (len(d.inside), len(d.line)) for n, d in self.doors.items()}
             copied = {place: dict(c.bytes) for place, c in self.flow.copies.items()}
@@ -324,10 +325,10 @@ class Engine:
                     s.plan.name,
                     str(s.plan.version or 1),
                     s.plan.device,
-                    busy_seconds(parts, s.plan.name, len(s.slots)),
+                    busy_seconds(parts, s.plan.name, len(slots[s.plan.index])),
                     sum(len(e.cohort) for e in waiting[s.plan.index]),
                     sum(e.rows for e in waiting[s.plan.index]),
-                    sum(getattr(slot.instance, "restarts", 0) for slot in s.slots),
+                    sum(getattr(slot.instance, "restarts", 0) for slot in slots[s.plan.index]),
                     s.load_seconds,
                 )
                 for s in self.stages

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 import backends
@@ -29,17 +29,30 @@ def load(stages: Sequence[StageRuntime], hardware: Hardware) -> None:
     with ThreadPoolExecutor(max(1, hardware.cores), thread_name_prefix="pipectl-load") as pool:
         waiting = [(s, pool.submit(_load_one, s, i)) for s in stages for i in range(s.plan.instances)]
         errors: list[LoadError] = []
-        for stage, future in waiting:
-            try:
-                stage.slots.append(future.result())
-            except LoadError as error:
-                errors.append(error)
+        try:
+            for stage, future in waiting:
+                try:
+                    stage.slots.append(future.result())
+                except LoadError as error:
+                    errors.append(error)
+        except BaseException:  # Ctrl-C: what has loaded must not stay, and what waits need not load
+            pool.shutdown(cancel_futures=True)
+            _keep_loaded(waiting)
+            unload(stages)
+            raise
     if errors:
         unload(stages)
         raise errors[0]
     for stage in stages:
         stage.slots.sort(key=lambda slot: slot.index)
         stage.free = stage.slots[::-1]
+
+
+def _keep_loaded(waiting: Sequence[tuple[StageRuntime, Future[Slot]]]) -> None:
+    """Give stages all instances that did load."""
+    for stage, future in waiting:
+        if not future.cancelled() and future.exception() is None and future.result() not in stage.slots:
+            stage.slots.append(future.result())
 
 
 def unload(stages: Sequence[StageRuntime], timeout: float = 5.0) -> None:
@@ -51,7 +64,7 @@ def unload(stages: Sequence[StageRuntime], timeout: float = 5.0) -> None:
                 if isinstance(slot.instance, ProcessInstance):
                     close = partial(slot.instance.close, timeout)
                 close() if slot.thread is None else slot.thread.call(close, timeout)
-            except Exception as error:  # closing must go on; there is nobody to hand this to but the log
+            except (Exception, SystemExit) as error:  # closing must go on; there is nobody to hand this to but the log
                 import logging
 
                 logging.getLogger("pipectl").warning("stage %s did not close: %s", stage.plan.name, error)
@@ -69,7 +82,7 @@ def _load_one(stage: StageRuntime, index: int) -> Slot:
     except BackendError as error:
         thread.stop(1.0)
         raise LoadError(plan.name, str(error).removeprefix(f"stage `{plan.name}`: "), error.hint) from error
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # a stage's code may raise anything; Ctrl-C comes to the main thread only
         thread.stop(1.0)
         raise LoadError(plan.name, f"{type(error).__name__}: {error}") from error
     if slot.instance.thread_affine or plan.extra.get("affine"):

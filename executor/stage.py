@@ -145,16 +145,14 @@ class StageRuntime:
 
     def _pieces(self, cohort: Cohort, node: Node) -> list[tuple[Cohort, int]]:
         """Cuts at element boundaries of at most `max_rows` rows; an element that alone has more stays whole."""
+        offsets = self.assembler.offsets(cohort.columns, node.binding, len(cohort))
         pieces: list[tuple[Cohort, int]] = []
-        lo = rows = 0
-        for i in range(len(cohort)):
-            one = cohort.cut(i, i + 1)
-            n = self.assembler.rows(one.columns, node.binding, 1)
-            if i > lo and rows + n > self.max_rows:
-                pieces.append((cohort.cut(lo, i), rows))
-                lo, rows = i, 0
-            rows += n
-        pieces.append((cohort.cut(lo, len(cohort)), rows))
+        lo = 0
+        for i in range(1, len(cohort)):
+            if offsets[i + 1] - offsets[lo] > self.max_rows:
+                pieces.append((cohort.cut(lo, i), offsets[i] - offsets[lo]))
+                lo = i
+        pieces.append((cohort.cut(lo, len(cohort)), offsets[-1] - offsets[lo]))
         return pieces
 
     def refuses(self, level: int, rows: int) -> LevelPolicy | None:

@@ -30,6 +30,8 @@ class Gate:
     seen: list[Batch] = field(default_factory=list)
     react: Callable[[Batch], BatchResult] = lambda batch: BatchResult(batch.inputs[:1])
     """What a batch gives, once it is let through; may raise."""
+    loaded: list[int] = field(default_factory=list)
+    """Indices of the instances it loaded."""
     closed: int = 0
 
     def __post_init__(self) -> None:
@@ -38,6 +40,7 @@ class Gate:
         self.always_open = False
 
     def load(self, stage: StagePlan, config: InstanceConfig) -> GateInstance:
+        self.loaded.append(config.index)
         return GateInstance(self)
 
     def began(self) -> Batch:

@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 
 import backends
-from backends.base import InstanceConfig
-from executor import Engine, Job
+from backends.base import BatchResult, InstanceConfig
+from backends.values import InvalidInput
+from executor import Engine, Job, LoadError
 from executor.clock import ManualClock, SystemClock
-from executor.errors import DeadlineExceeded, Overloaded, StageFailed, Unavailable
+from executor.errors import DeadlineExceeded, Overloaded, RequestError, StageFailed, Unavailable
 from executor.stage import StageRuntime
 from executor.workers import Worker
 from pipeline_dsl.plan import StagePlan
 from pipeline_dsl.planning import build
-from tests.pipeline_dsl.graphs import HOST, Build, diamond, stage
+from tests.pipeline_dsl.graphs import HOST, Build, diamond, number, stage
 
 from .gates import PATIENCE, Gate, answer, one_stage, row, scene
 from .plain import running
@@ -434,3 +435,112 @@ def test_deaths_in_one_engine_are_seen_whatever_others_do() -> None:
             assert Deaths.count not in seen
             seen.add(Deaths.count)
             s.gate.open()
+
+
+# ---- loading
+
+
+class Interrupted(Gate):
+    """The third instance is interrupted, as if by Ctrl-C at the thread that waits for it."""
+
+    def load(self, stage: StagePlan, config: InstanceConfig) -> Any:
+        if config.index == 2:
+            raise Odd("third")
+        return super().load(stage, config)
+
+
+def test_a_stage_may_raise_anything_while_it_loads() -> None:
+    gate = Interrupted()
+    backends.register("gate", lambda: gate)
+    engine = Engine(build(one_stage().program(stages={"s": {"instances": 4}}), HOST), ManualClock())
+    with pytest.raises(LoadError, match="Odd: third"):
+        engine.start()
+    assert gate.closed == 3
+
+
+def test_an_interrupted_start_leaves_nothing_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate()
+    backends.register("gate", lambda: gate)
+    engine = Engine(build(one_stage().program(stages={"s": {"instances": 3}}), HOST), ManualClock())
+    real, calls = Future.result, iter(range(100))
+
+    def result(future: Any, timeout: float | None = None) -> Any:
+        if next(calls) == 1:
+            raise KeyboardInterrupt
+        return real(future, timeout)
+
+    monkeypatch.setattr(Future, "result", result)
+    with pytest.raises(KeyboardInterrupt):
+        engine.start()
+    monkeypatch.undo()
+    assert gate.closed == len(gate.loaded) > 0
+    assert engine.state == "new"
+
+
+# ---- what instances may come up with
+
+
+class Untold(InvalidInput):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def given(x: Any, failed: Any = None) -> BatchResult:
+    return BatchResult((x * 1,), failed)
+
+
+ODD: dict[str, Any] = {
+    "nothing": lambda x: None,
+    "a tuple": lambda x: (x,),
+    "no outputs": lambda x: BatchResult(()),
+    "outputs that are none": lambda x: BatchResult(None),  # type: ignore[arg-type]  # that is the point
+    "text": lambda x: BatchResult(("x",)),
+    "an array of text": lambda x: BatchResult((np.full(x.shape, "x", object),)),
+    "too few rows": lambda x: BatchResult((x[1:],)),
+    "failures that are text": lambda x: given(x, {0: "bad", 1: "bad"}),
+    "failures of rows that are text": lambda x: given(x, {"a": ValueError("bad")}),
+    "failures in a list": lambda x: given(x, [ValueError("bad")]),
+    "failures that are nothing": lambda x: given(x, {0: None, 1: None}),
+    "errors that can not be told": raises(Untold("x")),
+    "rows that can not be told": lambda x: given(x, {0: Untold("x"), 1: Untold("y")}),
+    "the end of an iteration": raises(StopIteration(3)),
+    "a cancelled task": raises(asyncio.CancelledError()),
+    "the end of a generator": raises(GeneratorExit()),
+    "an exit": raises(SystemExit(3)),
+    "out of memory": raises(MemoryError()),
+    "too deep": raises(RecursionError("deep")),
+}
+
+
+@pytest.mark.parametrize("effects", ["none", "once"])
+@pytest.mark.parametrize("how", ODD)
+def test_whatever_an_instance_does_all_are_answered(how: str, effects: Any) -> None:
+    with scene(one_stage(effects=effects)) as s:
+        odd = ODD[how]
+        s.gate.react = lambda b: odd(b.inputs[0]) if b.inputs[0][0, 0] else BatchResult(b.inputs[:1])
+        jobs = held(s, 1, 2)
+        s.gate.open(20)
+        np.testing.assert_array_equal(answer(jobs[0])["out"], row(0))
+        for job in jobs[1:]:
+            assert isinstance(job.exception(PATIENCE), RequestError)
+        s.gate.open(1)
+        np.testing.assert_array_equal(answer(s.send(0))["out"], row(0))
+
+
+@pytest.mark.parametrize("strange", [{5: ValueError("e")}, {-1: ValueError("e")}, {}])
+def test_failures_of_rows_that_are_not_there_fail_nobody(strange: Any) -> None:
+    with scene() as s:
+        s.gate.react = lambda b: given(b.inputs[0], strange)
+        s.gate.open(10)
+        for job in held(s, 1, 2):
+            answer(job)
+
+
+def test_long_chains_of_steps() -> None:
+    made = Build()
+    value: Any = made.input("n", "i64")
+    for i in range(2000):
+        value = made.compute(f"c{i}", "+", value, number(1, "i64"), type_="i64")
+    made.output("out", value, "i64")
+    with running(made, {}) as r:
+        assert r.ask(n=5)["out"] == 2005
