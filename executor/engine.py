@@ -23,7 +23,6 @@ from .cohort import NEVER, Deaths
 from .errors import (
     Cancelled,
     DeadlineExceeded,
-    InvalidArgument,
     Overloaded,
     RequestError,
     Unavailable,
@@ -53,9 +52,8 @@ class Engine:
         self.stages = [StageRuntime(s, self.clock) for s in plan.stages]
         self.doors = {name: Door(name, p.admission) for name, p in plan.pipelines.items()}
         self._stats = {name: PipelineStats(name) for name in plan.pipelines}
-        self.ingress = Ingress(plan, self.stages)
+        self.ingress = Ingress(plan, self.stages, self._refused)
         self._coming: dict[asyncio.AbstractEventLoop, list[Request]] = {}
-        self._budget = RetryBudget()
         self._workers = Worker("pipectl-worker", 0)
         self._state = "new"
         self._idle = threading.Condition(self.lock)
@@ -71,8 +69,9 @@ class Engine:
             raise Unavailable(f"the engine is {self._state}; it can not be started again")
         load(self.stages, self.plan.hardware)
         for stage in self.stages:
+            budget = RetryBudget()  # of its own: what one stage raises must not cost the requests of another
             for slot in stage.slots:
-                slot.run = Run(stage, slot, self.clock.now, self._budget, self.recorder)
+                slot.run = Run(stage, slot, self.clock.now, budget, self.recorder)
         slots = sum(len(s.slots) for s in self.stages)
         self._workers.grow(max(self.plan.hardware.cores, min(slots, MAX_THREADS)))
         for pipeline in self.plan.pipelines.values():
@@ -144,7 +143,7 @@ class Engine:
     ) -> Job:
         """Start a request. Wrong inputs, a full line or a stopped engine raise here, as RequestErrors."""
         job = Job(self.cancel)
-        job.request = request = self._request(
+        job.request = request = self.ingress.request(
             pipeline, inputs, job, self.clock.now(), outputs=outputs, timeout=timeout, priority=priority, id=id
         )
         refused = self._admit([request])
@@ -167,7 +166,7 @@ class Engine:
         """The same for asyncio; cancelling the task cancels the request."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Response] = loop.create_future()
-        request = self._request(
+        request = self.ingress.request(
             pipeline, inputs, future, self.clock.now(), outputs=outputs, timeout=timeout, priority=priority, id=id
         )
         coming = self._coming.get(loop)
@@ -186,14 +185,10 @@ class Engine:
         finally:
             del future  # its error's traceback holds this frame
 
-    def _request(self, pipeline: str, *args: Any, **options: Any) -> Request:
-        """A checked request; one that is refused for its inputs counts."""
-        try:
-            return self.ingress.request(pipeline, *args, **options)
-        except InvalidArgument as error:
-            with self.lock:
-                self._stats[pipeline].failed(error.reason)
-            raise
+    def _refused(self, pipeline: str, reason: str) -> None:
+        """Count a request that was refused before it was one."""
+        with self.lock:
+            self._stats[pipeline].failed(reason)
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         """All that one turn of an event loop has submitted comes in together."""
@@ -226,7 +221,8 @@ class Engine:
                 except Overloaded as full:
                     refused.append((request, full))
         for request in accepted:
-            self._set_timer(request)
+            if request.deadline_ns is not None or self.doors[request.pipeline].policy.queue_timeout_ns:
+                self._set_timer(request)
         self._enter(entered)
         return refused
 
@@ -271,15 +267,17 @@ class Engine:
         """End requests, each exactly once: later outcomes of one that has ended are dropped. How many did end."""
         final: list[tuple[Request, Outcome]] = []
         entering: list[Request] = []
+        bereft: set[StageRuntime] = set()
         with self.lock:
             for request, outcome in ended:
                 if not request.done:
                     request.done = True
                     if isinstance(outcome, RequestError):
                         Deaths.count = next(Deaths.tokens)
+                        bereft |= request.variant.stages
                     final.append((request, outcome))
                     entering += self._leave(request, outcome)
-            for stage in {s for r, outcome in final if isinstance(outcome, RequestError) for s in r.variant.stages}:
+            for stage in bereft:
                 stage.drop_dead()
             if self._state != "ready":
                 self._idle.notify_all()

@@ -197,13 +197,13 @@ class Run:
 
     def _as_batch(self, gathered: Gathered, parts: list[Part]) -> Batch:
         owners = [o for _, c, _ in parts for o in c.layout.owners]
-        deadlines = [o.deadline_ns for o in owners]
+        latest = max([max(_deadlines(part)) for part in parts])
         return Batch(
             gathered.inputs,
             gathered.rows,
             sizes=tuple(b - a for a, b in pairwise(gathered.offsets)),
             request_ids=tuple(o.id for o in owners),
-            deadline_ns=None if None in deadlines else max(deadlines),  # type: ignore[type-var]  # none is None
+            deadline_ns=None if latest == NEVER else latest,
             cancelled=lambda: all(o.done for o in owners),
             stream=self.slot.stream,
             node=parts[0][0].name,
@@ -335,6 +335,13 @@ class Run:
             error.__cause__ = cause
         self.stage.stats(node.name, self.slot).failed(error.reason)
         self.failed.append(Failed(owner, error))
+
+
+def _deadlines(part: Part) -> list[int]:
+    """When each request's time is up: its own, or that of the call."""
+    node, cohort, enqueued = part
+    limit = enqueued + node.timeout_ns if node.timeout_ns else NEVER
+    return [limit if o.deadline_ns is None else min(limit, o.deadline_ns) for o in cohort.layout.owners]
 
 
 def _halves(parts: Sequence[Part], at: int) -> tuple[list[Part], list[Part]]:

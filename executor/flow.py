@@ -27,8 +27,10 @@ from .stage import Slot, StageRuntime
 from .variant import Edge, Node
 from .workers import Task, Worker
 
-Ready = list[tuple[Node, Cohort]]
 Ends = list[tuple[Request, Outcome]]
+
+
+Places = list[tuple[Node, Cohort]]
 
 
 class Flow:
@@ -53,13 +55,20 @@ class Flow:
 
     def enter(self, edges: Sequence[Edge], cohort: Cohort) -> None:
         """Let a cohort in along the edges of a pipeline's inputs."""
-        ready: Ready = []
-        self.propagate(edges, cohort.layout, cohort.columns, ready)
+        ready: Places = []
+        done: Places = []
+        ended: Ends = []
+        self.propagate(edges, cohort.layout, cohort.columns, ready, done, ended)
         if ready:
             self.post(ready, self.clock.now())
+        self._finish(done, ended)
 
-    def propagate(self, edges: Sequence[Edge], layout: Layout, columns: Columns, ready: Ready) -> None:
-        """Take columns along edges as far as they go without a stage; what reaches a stage is added to `ready`."""
+    def propagate(
+        self, edges: Sequence[Edge], layout: Layout, columns: Columns, ready: Places, done: Places, ended: Ends
+    ) -> None:
+        """Take columns along edges as far as they go without a stage.
+
+        What reaches a stage is added to `ready`, what reaches the egress to `done`, what fails to `ended`."""
         todo = [(edges, layout, columns)]
         while todo:
             edges, layout, columns = todo.pop()
@@ -76,8 +85,8 @@ class Flow:
                     if node.stage is not None:
                         ready.append((node, cohort))
                     elif node.evaluate is None:
-                        self._answer(cohort)
-                    elif (made := self._computed(node, cohort)) is not None:
+                        done.append((node, cohort))
+                    elif (made := self._computed(node, cohort, ended)) is not None:
                         todo.append((node.edges, made.layout, made.columns))
                 except Exception as error:  # out of memory, mostly: no request may hang for it
                     self._internal_error(node, layout, error)
@@ -96,19 +105,17 @@ class Flow:
         self._count_copies(node.name, copies)
         return cohort
 
-    def _computed(self, node: Node, cohort: Cohort) -> Cohort | None:
-        """A compute step's result; elements that failed end here."""
+    def _computed(self, node: Node, cohort: Cohort, ended: Ends) -> Cohort | None:
+        """A compute step's result; elements that failed go to `ended`."""
         column, failed = node.compute(cohort)
         made = Cohort(cohort.layout, (column,))
         if not failed:
             return made
-        ended: list[tuple[Request, Outcome]] = []
         for i, cause in failed.items():
             owner = cohort.layout.owners[i]
             error = InvalidArgument(str(cause), pipeline=owner.pipeline, node=node.name, request_id=owner.id)
             error.__cause__ = cause
             ended.append((owner, error))
-        self.end(ended)
         good = [i for i in range(len(cohort)) if i not in failed]
         return made.take(good, Copies(), "failed") if good else None
 
@@ -120,15 +127,21 @@ class Flow:
         except Exception as error:  # ours, not the stage's: no request may hang for it
             for entry in entries:
                 self._internal_error(entry.node, entry.cohort.layout, error)
-        ready: Ready = []
+        ready: Places = []
+        done: Places = []
+        ended: Ends = [(f.request, f.error) for f in run.failed] if run.failed else []
         for node, layout, columns in run.produced:
-            self.propagate(node.edges, layout, columns, ready)
-        if run.failed:
-            self.end([(f.request, f.error) for f in run.failed])
+            self.propagate(node.edges, layout, columns, ready, done, ended)
         run.produced, run.failed = [], []  # an instance that rests keeps nothing alive
         for entry in entries:
             entry.done = True
-        return self.post(ready, run.ended_ns, stage, slot)
+        task = self.post(ready, run.ended_ns, stage, slot)
+        if done or ended:
+            if task is not None:  # callbacks may block, and no instance waits for them
+                self.workers.put(task)
+            self._finish(done, ended)
+            return None
+        return task
 
     def _internal_error(self, node: Node, layout: Layout, cause: Exception) -> None:
         ended: list[tuple[Request, Outcome]] = []
@@ -139,7 +152,9 @@ class Flow:
             ended.append((owner, error))
         self.end(ended)
 
-    def post(self, ready: Ready, now: int, stage: StageRuntime | None = None, slot: Slot | None = None) -> Task | None:
+    def post(
+        self, ready: list[tuple[Node, Cohort]], now: int, stage: StageRuntime | None = None, slot: Slot | None = None
+    ) -> Task | None:
         """Put cohorts into inboxes and free the slot that made them. From a worker: what to run on with."""
         entries: list[Entry] = []
         for node, cohort in ready:
@@ -208,8 +223,18 @@ class Flow:
             stage.set_timer(until, partial(self._look, stage))
         return late
 
+    def _finish(self, done: Places, ended: Ends) -> None:
+        """Answer requests whose wanted outputs are all there, and tell the others why not."""
+        if ended:
+            self.end(ended)
+            ended.clear()  # the errors' tracebacks hold the frames that hold this list
+        for node, cohort in done:
+            try:
+                self._answer(cohort)
+            except Exception as error:  # out of memory, mostly: no request may hang for it
+                self._internal_error(node, cohort.layout, error)
+
     def _answer(self, cohort: Cohort) -> None:
-        """All wanted outputs of these requests are there."""
         copies = Copies()
         ended = responses(cohort, self.clock.now(), copies)
         self._count_copies(cohort.layout.owners[0].pipeline, copies)

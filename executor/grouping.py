@@ -88,6 +88,8 @@ class _Keyer:
         if self.port.type.is_ragged:
             even = self.port.form in _EQUAL
             return _lengths(column, binding, ragged_axis(self.port)[1]) if even else ["present"] * elements
+        if self.port.type.rank == 1:
+            return [()] * elements
         if isinstance(column, Stack):
             return _tails(column, binding, elements)
         shapes = [np.shape(column.element(i)) for i in range(elements)]

@@ -8,7 +8,7 @@ one cohort, so that what follows is paid once for all of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -37,9 +37,11 @@ MAX_VARIANTS = 256
 class Ingress:
     """Makes requests for one engine. Safe to call from several threads."""
 
-    def __init__(self, plan: Plan, stages: Sequence[StageRuntime]) -> None:
+    def __init__(self, plan: Plan, stages: Sequence[StageRuntime], refused: Callable[[str, str], None]) -> None:
+        """`refused` is told pipeline and reason of a request whose inputs are wrong."""
         self.plan = plan
         self.stages = stages
+        self._refused = refused
         self._checks = {name: RequestCheck(p.inputs, p.bounds) for name, p in plan.pipelines.items()}
         self._optional = {name: any(i.type.optional for i in p.inputs) for name, p in plan.pipelines.items()}
         self._defaults = {name: any(i.has_default for i in p.inputs) for name, p in plan.pipelines.items()}
@@ -74,6 +76,7 @@ class Ingress:
         try:
             values, sizes = self._checks[pipeline](inputs)
         except InvalidInput as error:
+            self._refused(pipeline, InvalidArgument.reason)
             raise InvalidArgument(str(error), pipeline=pipeline, request_id=request_id) from None
         if self._defaults[pipeline]:
             values = tuple(v if p.name in inputs else _default(p, sizes) for v, p in zip(values, plan.inputs))

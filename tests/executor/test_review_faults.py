@@ -544,3 +544,34 @@ def test_long_chains_of_steps() -> None:
     made.output("out", value, "i64")
     with running(made, {}) as r:
         assert r.ask(n=5)["out"] == 2005
+
+
+# ---- callbacks that block
+
+
+def test_a_callback_may_wait_for_another_request() -> None:
+    """The instance that made its answer is free by then."""
+    with scene() as s:
+        found: Future[Any] = Future()
+        job = s.send(1)
+        job.add_done_callback(lambda _: found.set_result(s.send(2).result(PATIENCE / 2)["out"]))
+        s.gate.open(2)
+        np.testing.assert_array_equal(found.result(PATIENCE), row(2))
+
+
+def test_a_callback_may_drain() -> None:
+    with scene() as s:
+        drained: Future[bool] = Future()
+        s.send(1).add_done_callback(lambda _: drained.set_result(s.engine.drain(PATIENCE / 2)))
+        s.gate.open()
+        assert drained.result(PATIENCE)
+
+
+def test_a_callback_of_a_failed_request_may_wait_for_another() -> None:
+    with scene() as s:
+        found: Future[Any] = Future()
+        s.gate.react = lambda b: raises(ValueError("one"))() if b.inputs[0][0, 0] == 1 else BatchResult(b.inputs[:1])
+        job = s.send(1)
+        job.add_done_callback(lambda _: found.set_result(s.send(2).result(PATIENCE / 2)["out"]))
+        s.gate.open(2)
+        np.testing.assert_array_equal(found.result(PATIENCE), row(2))

@@ -304,3 +304,46 @@ def test_what_ended_on_its_way_does_not_wait() -> None:
         s.gate.open()
         assert s.engine.drain(PATIENCE)
         assert s.engine.check_idle() == []
+
+
+def test_a_batch_knows_the_latest_deadline_of_its_requests_and_calls() -> None:
+    made = Build()
+    made.output("out", made.call("s", stage("s", backend="gate"), made.input("x"), timeout_ns=10 * MS))
+    with scene(made) as s:
+        start = s.clock.now()
+        jobs = held(s, 1, timeout=0.005)
+        s.clock.advance(MS)
+        jobs += [s.send(2, timeout=0.005), s.send(3, timeout=1)]
+        s.gate.open(2)
+        list(map(answer, jobs))
+        assert [b.deadline_ns for b in s.gate.seen] == [start + 10 * MS, start + 11 * MS]
+
+
+def test_a_batch_without_deadlines_has_none() -> None:
+    with scene() as s:
+        jobs = [*held(s, 1, timeout=1), s.send(2)]
+        s.gate.open(2)
+        list(map(answer, jobs))
+        assert [b.deadline_ns for b in s.gate.seen] == [None, None]
+
+
+def test_a_storm_of_poison_in_one_stage_does_not_reach_another() -> None:
+    first, second = Build("p"), Build("q")
+    first.output("out", first.call("s", stage("s", backend="plain"), first.input("x")))
+    second.output("out", second.call("t", stage("t", backend="plain"), second.input("x")))
+
+    def storm(x: Any) -> Any:
+        raise ValueError("poison")
+
+    def react(x: Any) -> Any:
+        if (x[:, 0] == 2).any():
+            raise ValueError("two")
+        return (x * 1,)
+
+    with running(first, {"s": storm, "t": react}, second) as r:
+        for _ in range(20):
+            jobs = [r.send(x=row(1)) for _ in range(32)]
+            r.finish(*jobs)
+        jobs = [r.send("q", x=row(v)) for v in range(4)]
+        r.finish(*jobs)
+        assert [job.exception() is None for job in jobs] == [True, True, False, True]

@@ -280,13 +280,15 @@ EMPTY = {
 """Type of a port, of what is given to it, and the shapes of no rows padded to 4 and packed."""
 
 
-@pytest.mark.parametrize("how", ["pad", "pack", "reject", ""])
-@pytest.mark.parametrize("takes", EMPTY)
+HOW = ("pad", "pack", "reject", "")
+NO_ROWS = [(t, how) for t, (_, _, packed) in EMPTY.items() for how in HOW if how != "pack" or packed]
+"""Rows are packed along their first dim only."""
+
+
+@pytest.mark.parametrize(("takes", "how"), NO_ROWS)
 def test_no_ragged_rows(takes: str, how: Any) -> None:
     """They keep dtype and rank, however they came about: given so, or left over where requests failed."""
     gives, padded, packed = EMPTY[takes]
-    if how == "pack" and packed is None:
-        pytest.skip("rows are packed along their first dim")
     buckets = (4,) if how == "pad" else ()
     rules = (RaggedRule("L", how, "" if "string" in takes else 0, buckets=buckets),) if how else ()
     made = Build()
@@ -442,3 +444,21 @@ def test_text_and_bf16_rows() -> None:
         answers = r.answers(*jobs)
         assert [list(a["joined"]) for a in answers] == [["a1.0"], ["a1.0", "b2.0"], []]
         assert [(a["upper"], a["total"]) for a in answers] == [("É", 1.0), ("ÉÉ", 3.0), ("", 0.0)]
+
+
+def test_optional_json_of_any_form_is_lifted() -> None:
+    made = Build()
+    x, j = made.input("x", "f32"), made.input("j", "json?")
+    called = plain("s", {"x": "f32[*]", "j": "json[*]?"}, {"y": "json[*]"})
+    made.output("out", made.call("s", called, x, j, binding="lift"), "json")
+
+    def react(x: Any, j: Any) -> Any:
+        made = np.empty(len(x), object)
+        for i in range(len(x)):
+            made[i] = None if j is None else j[i]
+        return (made,)
+
+    with running(made, {"s": react}) as r:
+        given = [[1, [2, 3]], [1, 2], {"a": 1}, None, [[1]]]
+        assert [a["out"] for a in r.answers(*[r.send(x=1.0, j=v) for v in given])] == given
+        assert sorted(r.rows("s")) == [1, 4]
