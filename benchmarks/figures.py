@@ -187,7 +187,7 @@ def alternate(left: Callable[[], float], right: Callable[[], float], times: int 
 
 def chain_efficiency() -> Figure:
     """Batches of 32 rows through four stages of 100 us, eight in flight, against calling the functions in a loop."""
-    work = matmul(WIDTH, 150e-6)
+    work = one_product(150e-6)
     running = engine(program(chain(4), WIDTH, "numpy"), {f"s{i}": work for i in range(4)})
     x = np.ones((32, WIDTH), np.float32)
 
