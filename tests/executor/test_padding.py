@@ -6,6 +6,7 @@ from typing import Any
 
 import backends
 from backends.base import Batch, BatchResult, InstanceConfig
+from backends.values import Ragged
 from executor import Engine
 from executor.clock import ManualClock
 from pipeline_dsl import ir
@@ -99,16 +100,10 @@ def test_what_is_padded_right_is_not_padded_again() -> None:
     assert copied == {}
 
 
-def test_two_consumers_share_one_padding() -> None:
-    model = Model()
-    backends.register("model", lambda: model)
-    made = Build()
-    x = made.input("x", "f32[B, ~L]")
-    made.output("a", made.call("a", stage("total", {"s": "f32[*]"}), x), "f32[B]")
-    other = stage("total2", {"s": "f32[*]"})
-    made.output("b", made.call("b", other, x), "f32[B]")
-    engine = Engine(build(made.program(), HOST))
-    engine.start()
-    engine.submit("p", {"x": [[1.0, 2.0], [3.0]]}).result(PATIENCE)
-    engine.stop()
-    assert model.seen[0] is model.seen[1]
+def test_one_padding_serves_all_who_ask_for_the_same() -> None:
+    rows = Ragged([np.ones(2, np.float32), np.ones(3, np.float32)])
+    first = rows.padded(0, 8)
+    assert rows.holds_padded(0, 8)
+    assert rows.padded(0, 8) is first
+    assert not rows.holds_padded(0, 16)
+    assert not rows.holds_padded(1, 8)
