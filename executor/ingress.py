@@ -130,7 +130,7 @@ def _deadline(plan: PipelinePlan, timeout: float | None, now: int) -> int | None
     """The earlier of the request's own limit (seconds) and the pipeline's."""
     limits = [plan.timeout_ns] if plan.timeout_ns else []
     if timeout is not None:
-        limits.append(int(min(max(0.0, timeout), MAX_SECONDS) * 1e9))  # in this order nan is 0
+        limits.append(int(min(max(timeout, 0.0), MAX_SECONDS) * 1e9))
     return now + min(limits) if limits else None
 
 

@@ -347,13 +347,3 @@ def test_a_storm_of_poison_in_one_stage_does_not_reach_another() -> None:
         jobs = [r.send("q", x=row(v)) for v in range(4)]
         r.finish(*jobs)
         assert [job.exception() is None for job in jobs] == [True, True, False, True]
-
-
-@pytest.mark.parametrize("timeout", [float("nan"), -1.0, 0.0])
-def test_a_timeout_that_is_no_time_has_passed(timeout: float) -> None:
-    with scene() as s:
-        s.gate.open(1)
-        job = s.send(1, timeout=timeout)
-        s.clock.advance(1)
-        with pytest.raises(DeadlineExceeded):
-            answer(job)
