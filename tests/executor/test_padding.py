@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 import backends
 from backends.base import Batch, BatchResult, InstanceConfig
 from backends.values import Ragged
