@@ -59,7 +59,6 @@ class Assembler:
 
     def __init__(self, stage: StagePlan) -> None:
         self.stage = stage
-        self.has_rows = stage.has_rows
         self._filled = [(i, p) for i, p in enumerate(stage.inputs) if p.filled]
         self._given = [(i, p) for i, p in enumerate(stage.inputs) if not p.filled]
         self._rows = [(i, p) for i, p in self._given if p.type.has_rows]

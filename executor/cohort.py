@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 
-from .columns import Column, CopySink, merge
+from .columns import Column, CopySink
 from .request import Request
 
 NEVER = 1 << 62
@@ -119,12 +119,3 @@ class Cohort:
         return Cohort(
             self.layout.take(indices), tuple(c if c is None else c.take(indices, copies, reason) for c in self.columns)
         )
-
-
-def merge_cohorts(cohorts: Sequence[Cohort], copies: CopySink, reason: str) -> Cohort:
-    """One cohort with the elements of all, in order. All must have the same optional columns present."""
-    if len(cohorts) == 1:
-        return cohorts[0]
-    layout = Layout(tuple(o for c in cohorts for o in c.layout.owners))
-    columns = zip(*(c.columns for c in cohorts))
-    return Cohort(layout, tuple(None if c[0] is None else merge(c, copies, reason) for c in columns))

@@ -28,9 +28,8 @@ from .variant import Edge, Node
 from .workers import Task, Worker
 
 Ends = list[tuple[Request, Outcome]]
-
-
 Places = list[tuple[Node, Cohort]]
+"""Cohorts and the nodes they have reached."""
 
 
 class Flow:
@@ -152,9 +151,7 @@ class Flow:
             ended.append((owner, error))
         self.end(ended)
 
-    def post(
-        self, ready: list[tuple[Node, Cohort]], now: int, stage: StageRuntime | None = None, slot: Slot | None = None
-    ) -> Task | None:
+    def post(self, ready: Places, now: int, stage: StageRuntime | None = None, slot: Slot | None = None) -> Task | None:
         """Put cohorts into inboxes and free the slot that made them. From a worker: what to run on with."""
         entries: list[Entry] = []
         for node, cohort in ready:
@@ -235,6 +232,7 @@ class Flow:
                 self._internal_error(node, cohort.layout, error)
 
     def _answer(self, cohort: Cohort) -> None:
+        """All wanted outputs of these requests are there."""
         copies = Copies()
         ended = responses(cohort, self.clock.now(), copies)
         self._count_copies(cohort.layout.owners[0].pipeline, copies)

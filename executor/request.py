@@ -173,7 +173,9 @@ Outcome = Response | RequestError
 
 
 class Job(Future[Response]):
-    """A request in flight, for threads: a `concurrent.futures.Future` whose `cancel` works at any time."""
+    """A request in flight, for threads: a `concurrent.futures.Future` whose `cancel` works at any time.
+
+    Its callbacks run on a worker and must not wait for other requests."""
 
     def __init__(self, cancel: Callable[[Request], bool]) -> None:
         """`cancel` ends a request that has not ended."""

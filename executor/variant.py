@@ -23,9 +23,6 @@ from .join import Columns, Join
 if TYPE_CHECKING:
     from .stage import StageRuntime
 
-EGRESS = -2
-"""Producer number of nothing; consumer number of the pipeline's outputs."""
-
 
 class Edge:
     """Columns of a producer (by number) that go to one side of `target`; None: all, in order."""
