@@ -1,0 +1,56 @@
+"""What a server can be asked, whatever the protocol.
+
+Every operation takes the caller first and is guarded by a group of `access`: no route of a protocol can go past it.
+Failures are `RequestError`s; what they take and give are plain Python values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from serving.access import Access
+from serving.options import ServerOptions
+from serving.repository import Repository
+from serving.shared_memory import SharedMemory
+
+from .control import Control
+from .health import Health
+from .inference import Inference
+from .memory import Memory
+from .models import Models
+from .settings import Settings
+from .statistics import Statistics
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """All operations of one server, by subject."""
+
+    options: ServerOptions
+    access: Access
+    repository: Repository
+    health: Health
+    models: Models
+    inference: Inference
+    statistics: Statistics
+    control: Control
+    memory: Memory
+    settings: Settings
+
+
+def operations(repository: Repository, options: ServerOptions, access: Access | None = None) -> Operations:
+    """The operations on a repository."""
+    shared = SharedMemory(enabled=options.shared_memory)
+    settings = Settings(repository, options)
+    return Operations(
+        options,
+        access or Access(),
+        repository,
+        Health(repository, options),
+        Models(repository, options),
+        Inference(repository, options, shared, settings),
+        Statistics(repository),
+        Control(repository, options),
+        Memory(shared),
+        settings,
+    )
