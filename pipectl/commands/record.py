@@ -44,7 +44,7 @@ def command(
     timeout: float | None,
     output: Path,
 ) -> Exit:
-    """Run one request and keep its inputs, its answer and the tensors of every call.
+    """Keep one request and its tensors in a file.
 
     A request that fails is kept as well, up to the call at fault. `pipectl replay` runs the file again.
     """

@@ -37,9 +37,10 @@ def command(
     profile: str | None,
     params: dict[str, str],
 ) -> Exit:
-    """Run a recorded request again and say where its tensors differ, in the order of the record.
+    """Run a recorded request again and compare.
 
-    With --node single calls run alone, so that a difference is theirs and not that of what comes before them.
+    Says where its tensors differ, in the order of the record. With --node single calls run alone, so that a
+    difference is theirs and not that of what comes before them.
     Exit code 1 if anything differs.
     """
     from pipectl.app import compile  # noqa: A004 - the public name
