@@ -17,7 +17,9 @@ from .control import Control
 from .health import Health
 from .inference import Inference
 from .memory import Memory
+from .metrics import Metrics
 from .models import Models
+from .overview import Overview
 from .settings import Settings
 from .statistics import Statistics
 
@@ -36,6 +38,8 @@ class Operations:
     control: Control
     memory: Memory
     settings: Settings
+    metrics: Metrics
+    overview: Overview
 
 
 def operations(repository: Repository, options: ServerOptions, access: Access | None = None) -> Operations:
@@ -53,4 +57,6 @@ def operations(repository: Repository, options: ServerOptions, access: Access | 
         Control(repository, options),
         Memory(shared),
         settings,
+        Metrics(repository),
+        Overview(repository),
     )

@@ -18,7 +18,7 @@ from executor.errors import DeadlineExceeded, RequestError, Unavailable
 from executor.request import Response
 from serving.access import Caller
 from serving.convert import Options, options
-from serving.convert.parameters import FINAL
+from serving.convert.parameters import FINAL, TIMINGS
 from serving.convert.regions import fill, read_regions
 from serving.deployment import Served
 from serving.errors import Unsupported
@@ -26,9 +26,10 @@ from serving.options import ServerOptions
 from serving.parts import parts
 from serving.repository import Repository
 from serving.shared_memory import Lease, SharedMemory
-from serving.tensors import InferAnswer, InferCall, TensorIn
+from serving.tensors import InferAnswer, InferCall, Parameter, TensorIn
 
 from .guard import guarded
+from .timings import timings
 
 if TYPE_CHECKING:
     from .settings import Settings
@@ -55,8 +56,9 @@ class Inference:
         deployment = served.deployment
         deployment.active += 1
         try:
-            response = await self._submit(served, call, options(call), lease)
-            return _answer(served, call, response, lease)
+            given = options(call)
+            response = await self._submit(served, call, given, lease)
+            return _answer(served, call, response, lease, {TIMINGS: timings(response)} if given.timings else None)
         finally:
             deployment.release()
             if lease is not None:
@@ -128,7 +130,7 @@ def _answer(
     call: InferCall,
     values: Mapping[str, Value],
     lease: Lease | None,
-    parameters: Mapping[str, bool] | None = None,
+    parameters: Mapping[str, Parameter] | None = None,
     *,
     final: bool = True,
 ) -> InferAnswer:
