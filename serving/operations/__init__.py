@@ -36,6 +36,13 @@ class Operations:
     control: Control
     memory: Memory
     settings: Settings
+    shared: SharedMemory
+
+    async def close(self) -> None:
+        """End everything that was started for them."""
+        await self.repository.stop()
+        self.shared.close()
+        self.settings.close()
 
 
 def operations(repository: Repository, options: ServerOptions, access: Access | None = None) -> Operations:
@@ -53,4 +60,5 @@ def operations(repository: Repository, options: ServerOptions, access: Access | 
         Control(repository, options),
         Memory(shared),
         settings,
+        shared,
     )
