@@ -18,6 +18,7 @@ COMMANDS = {
     "graph": "Draw a pipeline.",
     "fmt": "Format .pipe files.",
     "run": "Answer requests with a pipeline.",
+    "serve": "Serve pipelines to clients.",
     "test": "Run the golden cases of .pipe files.",
     "record": "Keep one request and its tensors in a file.",
     "replay": "Run a recorded request again and compare.",

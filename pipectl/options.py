@@ -49,6 +49,25 @@ def seconds(context: click.Context, option: click.Parameter, value: str | None) 
     return float(found[1]) * _UNITS[found[2]]
 
 
+_SIZES = {"": 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+
+
+def size(context: click.Context, option: click.Parameter, value: str) -> int:
+    """Callback of an option that takes bytes: `64MiB`, `2GB`, `100000`."""
+    found = re.fullmatch(r"(\d+)([KMG]i?B|B|)", value)
+    if not found or not int(found[1]):
+        raise click.BadParameter(f"`{value}` is no size; write 64MiB or 100000", context, option)
+    return int(found[1]) * _SIZES[found[2]]
+
+
+def address(context: click.Context, option: click.Parameter, value: str) -> str:
+    """Callback of an option that takes HOST:PORT; port 0 is any that is free."""
+    host, colon, port = value.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535 or (":" in host and not host.startswith("[")):
+        raise click.BadParameter(f"`{value}` is not HOST:PORT; write 127.0.0.1:8001 or [::1]:8001", context, option)
+    return value
+
+
 def the_one(file: str, names: Sequence[str], wanted: str | None) -> str:
     """The pipeline of that name, or the only one there is. UsageError that lists them otherwise."""
     if not names:

@@ -34,7 +34,7 @@ class ServerOptions:
     """Where traces may be written; None: nowhere."""
     exit_timeout: float = 30.0
     """Seconds that requests get to end after the first signal."""
-    drain_delay: float = 0.0
+    drain_delay: float = 5.0
     """Seconds between not being ready and refusing requests, for balancers to notice."""
     retry_after: float = 1.0
     """Seconds after which a refused caller may try again."""

@@ -48,7 +48,10 @@ class Repository:
     def __init__(self, sources: Iterable[Source], compile: Compile) -> None:  # noqa: A002 - what it is
         self.sources = tuple(sources)
         self.catalog = Catalog()
+        self.leaving = False
+        """Asked to stop: not ready any more, but still answering."""
         self.draining = False
+        """Refuses requests."""
         self.on_change: list[Callable[[], None]] = []
         """Called after `catalog` changed."""
         self._compile = compile
@@ -58,13 +61,14 @@ class Repository:
         self._names: dict[tuple[str, int], tuple[str, ...]] = {}
         """Pipelines of each source, as last loaded."""
         self._current: dict[tuple[str, int], Source] = {_key(s): s for s in self.sources}
+        self._loading: set[tuple[str, int]] = set(self._current)
         self._retiring: set[asyncio.Task[None]] = set()
 
     # ---- state
 
     def ready(self) -> bool:
         """Every source is served, and requests are taken."""
-        return not self.draining and bool(self._by_source) and self._by_source.keys() == self._current.keys()
+        return not self.leaving and bool(self._by_source) and self._by_source.keys() == self._current.keys()
 
     def index(self) -> list[IndexEntry]:
         """All pipelines, those that failed or were unloaded too."""
@@ -72,7 +76,7 @@ class Repository:
         for key in self._current:
             deployment, reason = self._by_source.get(key), self._failed.get(key, "")
             names = tuple(deployment.served) if deployment else self._names_of(key)
-            state = "READY" if deployment else "UNAVAILABLE"
+            state = "READY" if deployment else "LOADING" if key in self._loading else "UNAVAILABLE"
             entries += [IndexEntry(name, str(key[1]), state, reason) for name in names]
         for key in self._names.keys() - self._current.keys():
             entries += [IndexEntry(name, str(key[1]), "UNAVAILABLE", "unloaded") for name in self._names[key]]
@@ -83,6 +87,7 @@ class Repository:
     async def start(self, strict: bool = True) -> None:
         """Load all sources. With `strict` the first that fails is raised, with nothing left running."""
         async with self._control:
+            self._switch()
             for source in self.sources:
                 try:
                     await self._load(source)
@@ -112,30 +117,40 @@ class Repository:
         """Load a source again because its file changed; whether that worked."""
         async with self._control:
             try:
-                await self._load(self._current.get(_key(source), source))
+                await self._load(source)
             except LOAD_ERRORS as error:
                 _log.error("%s is served as before: %s", source, _told(error))
                 return False
         return True
 
+    async def sync(self, sources: Iterable[Source], changed: Iterable[Source]) -> None:
+        """Serve these sources and no others: load new and changed ones, unload those that are gone."""
+        wanted = {_key(s): s for s in sources}
+        again = {_key(s) for s in changed} | (wanted.keys() - self._current.keys())
+        self.sources = tuple(wanted.values())
+        for key in again & wanted.keys():
+            await self.reload(wanted[key])
+        async with self._control:
+            for key in self._current.keys() - wanted.keys():
+                self._drop(key)
+
     async def unload(self, name: str) -> None:
         """Serve the sources of a pipeline no more; what is under way ends. NotFound for a name that is unknown."""
         async with self._control:
             for source in self._sources_of(name):
-                key = _key(source)
-                deployment = self._by_source.pop(key, None)
-                self._current.pop(key, None)
-                self._failed.pop(key, None)
-                self._names.setdefault(key, (name,))
-                self._switch()
-                if deployment is not None:
-                    self._retire(deployment)
+                self._names.setdefault(_key(source), (name,))
+                self._drop(_key(source))
+
+    def leave(self) -> None:
+        """Not ready from here on, for balancers to send requests elsewhere; those that come are answered."""
+        self.leaving = True
+        for call in self.on_change:
+            call()
 
     async def drain(self, seconds: float | None) -> bool:
         """Refuse new requests, wait for those under way; False if that took longer."""
         self.draining = True
-        for call in self.on_change:
-            call()
+        self.leave()
         engines = [d.engine for d in self._by_source.values()]
         done = await asyncio.gather(*[asyncio.to_thread(engine.drain, seconds) for engine in engines])
         return all(done)
@@ -146,7 +161,7 @@ class Repository:
 
     async def stop(self, seconds: float = 5.0) -> None:
         """End what is under way and release everything."""
-        self.draining = True
+        self.leaving = self.draining = True
         async with self._control:
             for task in self._retiring:
                 task.cancel()
@@ -157,13 +172,16 @@ class Repository:
     async def _load(self, source: Source) -> None:
         """Compile, start, warm up, switch; the old one goes on until the new one is there."""
         key = _key(source)
+        self._loading.add(key)
         try:
             deployment = await asyncio.to_thread(self._open, source)
         except LOAD_ERRORS as error:
+            self._loading.discard(key)
             self._failed[key] = _told(error)
             self._current.setdefault(key, source)
             self._switch()
             raise
+        self._loading.discard(key)
         old = self._by_source.get(key)
         self._by_source[key] = deployment
         try:
@@ -177,6 +195,15 @@ class Repository:
         self._failed.pop(key, None)
         if old is not None:
             self._retire(old)
+
+    def _drop(self, key: tuple[str, int]) -> None:
+        """Serve a source no more."""
+        deployment = self._by_source.pop(key, None)
+        self._current.pop(key, None)
+        self._failed.pop(key, None)
+        self._switch()
+        if deployment is not None:
+            self._retire(deployment)
 
     def _restore(self, key: tuple[str, int], old: Deployment | None, error: Clash) -> None:
         self._failed[key] = str(error)
@@ -204,6 +231,8 @@ class Repository:
         """Serve what `_by_source` holds from here on. Clash leaves the catalog as it was."""
         absent = self._names.keys() - self._by_source.keys()
         known = {name: "it was unloaded" for key in absent for name in self._names[key]}
+        for key in self._loading:
+            known |= dict.fromkeys(self._names_of(key), "it is loading")
         for key, reason in self._failed.items():
             known |= dict.fromkeys(self._names_of(key), reason)
         self.catalog = Catalog(self._by_source.values(), known)

@@ -11,6 +11,7 @@ import grpc
 from grpc import aio
 
 from serving.operations import Operations
+from serving.server import BindError
 
 from .callers import Callers
 from .health import HealthService
@@ -69,12 +70,10 @@ class GrpcOptions:
         return found
 
 
-class BindError(OSError):
-    """An address that can not be listened at."""
-
-
 class GrpcServer:
     """All gRPC services of a set of operations, on one port."""
+
+    name = "gRPC"
 
     def __init__(self, operations: Operations, options: GrpcOptions | None = None) -> None:
         self._of = operations
@@ -83,7 +82,12 @@ class GrpcServer:
         self._health = HealthService(operations)
         self._renewal: asyncio.Task[None] | None = None
         self.port = 0
-        """Where it listens once it was started."""
+        """Of the address, once it was started."""
+
+    @property
+    def address(self) -> str:
+        host, _, port = self._options.address.rpartition(":")
+        return f"{host}:{self.port or port}"
 
     async def start(self) -> None:
         """Listen. BindError if the address is taken or none."""

@@ -15,6 +15,7 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .limits import HttpLimits
+from .replies import Scope
 
 TASK = "pipectl.task"
 """Key of a scope: the task to cancel when the client leaves."""
@@ -71,8 +72,9 @@ class Connection(HttpToolsProtocol):
         self._stop_waiting()
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete:
-            cycle.scope[GONE] = True  # type: ignore[typeddict-unknown-key]  # ours
-            task = cycle.scope.get(TASK)
+            scope: Scope = cycle.scope  # type: ignore[assignment]  # with keys of ours
+            scope[GONE] = True
+            task = scope.get(TASK)
             if isinstance(task, asyncio.Task):
                 task.cancel()
         super().connection_lost(exc)
@@ -133,7 +135,8 @@ class Connection(HttpToolsProtocol):
         """The request in hand is answered with an error, and the connection ends behind it."""
         self._phase = "idle"
         cycle = self.cycle
-        cycle.scope[OVER] = (status, text)  # type: ignore[typeddict-unknown-key]  # ours
+        scope: Scope = cycle.scope  # type: ignore[assignment]  # with keys of ours
+        scope[OVER] = (status, text)
         cycle.body = bytearray()
         cycle.keep_alive = False
         cycle.message_event.set()

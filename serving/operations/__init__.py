@@ -40,6 +40,13 @@ class Operations:
     settings: Settings
     metrics: Metrics
     overview: Overview
+    shared: SharedMemory
+
+    async def close(self) -> None:
+        """End everything that was started for them."""
+        await self.repository.stop()
+        self.shared.close()
+        self.settings.close()
 
 
 def operations(repository: Repository, options: ServerOptions, access: Access | None = None) -> Operations:
@@ -59,4 +66,5 @@ def operations(repository: Repository, options: ServerOptions, access: Access | 
         settings,
         Metrics(repository),
         Overview(repository),
+        shared,
     )

@@ -26,14 +26,14 @@ class Health:
     @guarded("health")
     def ready(self, caller: Caller) -> bool:
         """Requests are taken; with strict readiness for every pipeline of every source."""
-        if self._repository.draining:
+        if self._repository.leaving:
             return False
         return not self._options.strict_readiness or self._repository.ready()
 
     @guarded("health")
     def model_ready(self, caller: Caller, name: str, version: str = "") -> bool:
         """A pipeline, or a step inside one, can be asked. NotFound for a name that is not known at all."""
-        if self._repository.draining:
+        if self._repository.leaving:
             return False
         try:
             found = self._repository.catalog.find(name, version)

@@ -48,9 +48,8 @@ def merged(deployments: Iterable[Deployment]) -> Snapshot:
 def _renamed(deployment: Deployment, found: Snapshot, latest: dict[str, int], stages: Counter[str]) -> Snapshot:
     version = deployment.source.version
     old = {name: f"{name}@{version}" for name in deployment.served if latest[name] != version}
-    file = (
-        deployment.source.path.stem if version == max(latest.values()) else f"{deployment.source.path.stem}@{version}"
-    )
+    stem = deployment.source.path.stem
+    file = f"{stem}@{version}" if old else stem
 
     def place(node: str) -> str:
         pipeline, dot, rest = node.partition(".")

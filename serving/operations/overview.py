@@ -145,7 +145,7 @@ def _output(port: OutputPlan, makers: Mapping[int, int]) -> PortView:
 
 def _step(step: Step, plan: Plan) -> StepView:
     stage = plan.stages[step.stage] if step.stage >= 0 else None
-    kind = "call" if stage else KINDS.get(type(step.control), "value")  # type: ignore[arg-type]  # None is no key
+    kind = "call" if stage else KINDS.get(type(step.control), "value")
     return StepView(
         step.index,
         step.node,

@@ -89,5 +89,4 @@ async def running(
         await repository.start()
         yield made
     finally:
-        await repository.stop()
-        made.settings.close()
+        await made.close()

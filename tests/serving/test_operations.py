@@ -206,10 +206,13 @@ def test_health_is_that_of_the_engines(server: Server) -> None:
 # ---- the guard
 
 
+NO_SUBJECTS = ("options", "access", "repository", "shared")
+
+
 def guarded() -> Iterator[tuple[str, str, str]]:
     """(subject, operation, group) of everything a protocol can call."""
     for subject, kind in inspect.get_annotations(Operations, eval_str=True).items():
-        if subject in ("options", "access", "repository"):
+        if subject in NO_SUBJECTS:
             continue
         for name, method in inspect.getmembers(kind, inspect.isfunction):
             if not name.startswith("_") and "caller" in inspect.signature(method).parameters:
@@ -224,9 +227,7 @@ def test_every_operation_has_a_group() -> None:
         (subject, name)
         for subject, kind in inspect.get_annotations(Operations, eval_str=True).items()
         for name, method in inspect.getmembers(kind, inspect.isfunction)
-        if subject not in ("options", "access", "repository")
-        and not name.startswith("_")
-        and not hasattr(method, "group")
+        if subject not in NO_SUBJECTS and not name.startswith("_") and not hasattr(method, "group")
     }
     assert open_to_all == {("inference", "streams"), ("settings", "close"), ("settings", "trace")}
 
