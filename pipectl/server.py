@@ -20,6 +20,7 @@ from serving.operations import Operations, operations
 from serving.repository import Repository
 from serving.server import BindError, Listener, Server
 from serving.sources import SourceError, sources
+from serving.tls import Tls
 from serving.watch import watch
 
 from .app import compile as compile_plan
@@ -74,7 +75,7 @@ async def _started(server: Server, settings: Settings) -> Exit:
     try:
         await starting
     except BindError as error:
-        raise Hinted(str(error), "choose another with --grpc HOST:PORT") from None
+        raise Hinted(str(error), "choose another with --grpc, --http or --metrics HOST:PORT, or none") from None
     except asyncio.CancelledError:
         return Exit.INTERRUPTED
     stopped.cancel()
@@ -105,13 +106,36 @@ async def _watching(server: Server, settings: Settings) -> AsyncIterator[None]:
 
 def listeners(ops: Operations, settings: Settings) -> Sequence[Listener]:
     """One for each protocol."""
-    from serving.grpc.server import GrpcOptions, GrpcServer, Tls
-
     tls = None
     if settings.tls_cert and settings.tls_key:
         tls = Tls(settings.tls_cert, settings.tls_key, settings.tls_clients)
-    grpc = GrpcOptions(address=settings.grpc, tls=tls, max_concurrent=settings.grpc_max_concurrent)
-    return [GrpcServer(ops, grpc)]
+    found: list[Listener] = []
+    if settings.grpc:
+        found.append(_grpc(ops, settings, tls))
+    if settings.http:
+        found.append(_http(ops, settings.http, tls, metrics_only=False))
+    if settings.metrics:
+        found.append(_http(ops, settings.metrics, tls, metrics_only=True))
+    return found
+
+
+def _grpc(ops: Operations, settings: Settings, tls: Tls | None) -> Listener:
+    from serving.grpc.server import GrpcOptions, GrpcServer
+
+    return GrpcServer(ops, GrpcOptions(address=settings.grpc, tls=tls, max_concurrent=settings.grpc_max_concurrent))
+
+
+def _http(ops: Operations, address: str, tls: Tls | None, *, metrics_only: bool) -> Listener:
+    from serving.http.app import HttpApp, MetricsApp
+    from serving.http.limits import HttpLimits
+    from serving.http.listener import HttpListener, HttpOptions
+
+    host, _, port = address.rpartition(":")
+    limits = HttpLimits(body=ops.options.max_message)
+    options = HttpOptions(host.strip("[]"), int(port), tls, limits)
+    if metrics_only:
+        return HttpListener(MetricsApp(ops), options, "metrics")
+    return HttpListener(HttpApp(ops), options)
 
 
 def _sources(settings: Settings) -> list[Source]:

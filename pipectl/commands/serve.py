@@ -27,6 +27,8 @@ class Settings:
     profile: str | None
     params: dict[str, str]
     grpc: str
+    http: str
+    metrics: str
     reload: bool
     id: str
     compat: str | None
@@ -76,11 +78,16 @@ def _pattern(context: click.Context, option: click.Parameter, value: str) -> str
     return value
 
 
+_ADDRESS = "HOST:PORT|none"
+
+
 def _listening(command: Command) -> Command:
     """Where it listens, and who may come in."""
     file = click.Path(exists=True, dir_okay=False, path_type=Path)
     for option in (
-        click.option("--grpc", default="127.0.0.1:8001", callback=address, metavar="HOST:PORT", show_default=True),
+        click.option("--metrics", default="127.0.0.1:8002", callback=address, metavar=_ADDRESS, show_default=True),
+        click.option("--http", default="127.0.0.1:8000", callback=address, metavar=_ADDRESS, show_default=True),
+        click.option("--grpc", default="127.0.0.1:8001", callback=address, metavar=_ADDRESS, show_default=True),
         click.option("--tokens", type=file, metavar="FILE", help="Bearer tokens and what each is for (TOML)."),
         click.option("--tls-cert", type=file, metavar="FILE", help="Certificate chain of the server (PEM)."),
         click.option("--tls-key", type=file, metavar="FILE", help="Its private key (PEM)."),

@@ -7,24 +7,15 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import uvicorn
 
 from serving.server import BindError
+from serving.tls import Tls
 
 from .connection import connections
 from .limits import HttpLimits
-
-
-@dataclass(frozen=True, slots=True)
-class HttpTls:
-    """Files of a server's certificate; with `clients` only callers with a certificate of that authority come in."""
-
-    certificate: Path
-    key: Path
-    clients: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +24,7 @@ class HttpOptions:
 
     host: str = "127.0.0.1"
     port: int = 8000
-    tls: HttpTls | None = None
+    tls: Tls | None = None
     limits: HttpLimits = field(default_factory=HttpLimits)
     backlog: int = 2048
     reuse_port: bool = False

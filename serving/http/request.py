@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from serving.access import Access, Caller
 from serving.errors import Cancelled, InvalidArgument, RequestError, TooLarge
@@ -40,7 +40,7 @@ class Head:
     """Seconds that the client's proxy still waits."""
     id: str = ""
     """`X-Request-Id`, for a request that brings none itself."""
-    forwarded: Mapping[str, str] = NO_HEADERS
+    forwarded: Mapping[str, str] = field(default_factory=lambda: NO_HEADERS)
 
 
 def head_of(scope: Scope, forward: re.Pattern[str] | None) -> Head:
