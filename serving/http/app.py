@@ -25,6 +25,7 @@ class HttpApp:
             routes=[*routes(operations, entries), *_verbs(), *pages(operations, metrics=metrics)],
             exception_handlers={404: no_page, 405: wrong_method},
         )
+        self._rest.router.redirect_slashes = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -116,6 +116,7 @@ class HttpListener:
             lifespan="off",
             interface="asgi3",
             log_config=None,
+            log_level="critical",  # what a client does wrong is its own business; what we do wrong is logged here
             access_log=False,
             server_header=False,
             proxy_headers=False,

@@ -1,4 +1,4 @@
-"""The HTTP surface as an OpenAPI 3.1 document: the table of routes, and `infer` and `generate` of every pipeline with
+"""The HTTP surface as an OpenAPI 3.0 document: the table of routes, and `infer` and `generate` of every pipeline with
 its own types."""
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def document(title: str, version: str, served: Iterable[Served], *, metrics: boo
     for pipeline in sorted(served, key=lambda s: (s.name, s.version)):
         paths |= _pipeline(pipeline)
     return {
-        "openapi": "3.1.0",
+        "openapi": "3.0.3",
         "info": {"title": title, "version": version or "0"},
         "paths": paths,
         "components": {
@@ -119,11 +119,14 @@ def _object(properties: dict[str, Any], required: Sequence[str]) -> dict[str, An
     return {"type": "object", "properties": properties, "required": list(required)}
 
 
-_PARAMETERS = {"type": "object", "additionalProperties": {"type": ["boolean", "number", "string"]}}
+_PARAMETERS = {
+    "type": "object",
+    "additionalProperties": {"oneOf": [{"type": "boolean"}, {"type": "number"}, {"type": "string"}]},
+}
 _TENSOR = _object(
     {
         "name": {"type": "string"},
-        "datatype": {"type": "string", "examples": ["FP32", "INT64", "BYTES"]},
+        "datatype": {"type": "string", "example": "FP32"},
         "shape": {"type": "array", "items": {"type": "integer"}},
         "parameters": _PARAMETERS,
         "data": {"type": "array", "items": {}},

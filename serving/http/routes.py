@@ -111,6 +111,7 @@ def _statistics(s: ModelStatistics) -> dict[str, Any]:
 
 
 def _index(of: Operations, caller: Caller, asking: Asking) -> Any:
+    caller.require("model-repository")
     ready = asking.body.get("ready", False)
     if type(ready) is not bool:
         raise InvalidArgument(f"`ready` takes true or false, found {ready!r}")
@@ -118,14 +119,15 @@ def _index(of: Operations, caller: Caller, asking: Asking) -> Any:
 
 
 def _load(of: Operations, caller: Caller, asking: Asking) -> Any:
-    return of.control.load(caller, asking.model, _parameters(asking), asking.path.get("repository", ""))
+    return of.control.load(caller, asking.model, _parameters(caller, asking), asking.path.get("repository", ""))
 
 
 def _unload(of: Operations, caller: Caller, asking: Asking) -> Any:
-    return of.control.unload(caller, asking.model, _parameters(asking), asking.path.get("repository", ""))
+    return of.control.unload(caller, asking.model, _parameters(caller, asking), asking.path.get("repository", ""))
 
 
-def _parameters(asking: Asking) -> Mapping[str, Any]:
+def _parameters(caller: Caller, asking: Asking) -> Mapping[str, Any]:
+    caller.require("model-repository")
     given = asking.body.get("parameters", {})
     if not isinstance(given, dict):
         raise InvalidArgument("`parameters` takes an object")
@@ -140,6 +142,7 @@ def _shm_status(of: Operations, caller: Caller, asking: Asking) -> Any:
 
 
 def _shm_register(of: Operations, caller: Caller, asking: Asking) -> None:
+    caller.require("shared-memory")  # before its body is looked at
     body = asking.body
     key, offset, size = body.get("key"), body.get("offset", 0), body.get("byte_size")
     if not isinstance(key, str) or type(offset) is not int or type(size) is not int:
@@ -156,6 +159,7 @@ def _cuda_status(of: Operations, caller: Caller, asking: Asking) -> Any:
 
 
 def _cuda_register(of: Operations, caller: Caller, asking: Asking) -> None:
+    caller.require("shared-memory")
     handle = asking.body.get("raw_handle")
     encoded = handle.get("b64") if isinstance(handle, dict) else None
     try:

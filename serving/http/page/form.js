@@ -58,6 +58,7 @@ function field(port) {
 
 function placeholder(port) {
   const kind = base(port);
+  if (kind === "bytes") return "a text, or a file";
   if (TEXT.has(kind)) return port.type.includes("[") ? "a text, or a JSON list of texts" : kind === "json" ? "JSON" : "a text";
   return port.type.includes("[") ? "a JSON list, as nested as the type, or a file" : "a number";
 }

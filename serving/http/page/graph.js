@@ -133,7 +133,6 @@ function drawSteps(boxes, into, nodes) {
     }
   }
   for (const box of boxes) into.append(drawBox(box, nodes));
-  return by;
 }
 
 const right = (box) => ({ x: box.x + box.width, y: box.y + Math.min(box.height / 2, 26) });
@@ -158,13 +157,14 @@ export function draw(pipeline) {
   const outputY = (height - outputs.height) / 2;
   const entry = { x: 8 + inputs.width, y: inputY + inputs.height / 2 };
   for (const box of middle.boxes) if (box.step.producers.includes(-1)) svg.append(edge(entry, left(box)));
-  const by = drawSteps(middle.boxes, svg, nodes);
+  const by = new Map(middle.boxes.map((box) => [box.step.index, box]));
   pipeline.outputs.forEach((port, i) => {
     const target = { x: end, y: outputY + 30 + LINE * i };
     const from = by.get(port.step);
     if (from) svg.append(edge(right(from), target));
     else if (port.step === -1) svg.append(edge(entry, target));
   });
+  drawSteps(middle.boxes, svg, nodes);
   svg.append(drawPorts(inputs, 8, inputY), drawPorts(outputs, end, outputY));
   const update = (figures) => {
     for (const [node, { shape, figures: text }] of nodes) {

@@ -255,5 +255,11 @@ function bars(timings) {
   byId("timings").hidden = timings.length === 0;
 }
 
+window.addEventListener("hashchange", () => {
+  const wanted = decodeURIComponent(location.hash.slice(1));
+  const found = state.pipelines.find((p) => key(p) === wanted);
+  if (found && found !== state.chosen) choose(found);
+});
+
 load();
 setInterval(figures, EVERY);
