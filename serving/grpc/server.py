@@ -15,8 +15,10 @@ from serving.tls import Tls
 
 from .callers import Callers
 from .health import HealthService
+from .reflection import Reflection, add_channelz
 from .service import handler
 from .status import Status
+from .typed import TypedHandlers
 
 SPARE = 64 * 1024
 """Bytes a message may have beside its tensors."""
@@ -72,6 +74,7 @@ class GrpcServer:
         self._options = options or GrpcOptions()
         self._server: Any = None
         self._health = HealthService(operations)
+        self._typed: TypedHandlers | None = None
         self._renewal: asyncio.Task[None] | None = None
         self.port = 0
         """Of the address, once it was started."""
@@ -89,12 +92,16 @@ class GrpcServer:
         )
         status = Status(self._of.options)
         callers = Callers(self._of.access, self._of.options)
-        server.add_generic_rpc_handlers((handler(self._of, status, callers),))
+        self._typed = typed = TypedHandlers(self._of, status, callers)
+        reflection = Reflection(typed, status, callers).handlers()
+        server.add_generic_rpc_handlers((handler(self._of, status, callers), typed, *reflection))
         self._health.add(server)
+        add_channelz(server, status, callers)
         try:
             self.port = self._listen()
         except RuntimeError as error:
             raise BindError(f"gRPC can not listen at {options.address}: {error}") from None
+        typed.renew()
         await self._health.renew()
         self._of.repository.on_change.append(self._changed)
         await server.start()
@@ -108,6 +115,8 @@ class GrpcServer:
 
     def _changed(self) -> None:
         """What is served has changed, or whether."""
+        assert self._typed is not None
+        self._typed.renew()
         self._renewal = asyncio.get_running_loop().create_task(self._renew(self._renewal))
 
     async def _renew(self, before: asyncio.Task[None] | None) -> None:
