@@ -249,7 +249,7 @@ def call(server: Server, request: Any, path: str = "ModelInfer", **options: Any)
     response: Any = message("inference.ModelInferResponse")
     with grpc.insecure_channel(server.value.url) as channel:
         method = channel.unary_unary(f"/inference.GRPCInferenceService/{path}")
-        return response.FromString(method(data, timeout=PATIENCE, **options))
+        return response.FromString(method(data, **{"timeout": PATIENCE, **options}))
 
 
 def infer_request(**fields: Any) -> Any:
