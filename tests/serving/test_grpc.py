@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import re
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import pytest
 import tritonclient.grpc as client
 import tritonclient.grpc.aio as aio_client
 from tritonclient.utils import InferenceServerException
+from tritonclient.utils import shared_memory as shm
 
 from serving.options import ServerOptions
 from serving.protocol import message
@@ -178,6 +180,28 @@ def test_asynchronous_clients(server: Server) -> None:
             return [a.as_numpy("z").tolist() for a in answers]
 
     assert [len(rows) for rows in asyncio.run(scenario())] == [1, 2, 3]
+
+
+def test_shared_memory(triton: Any) -> None:
+    key, data = f"/pipectl-test-{os.getpid()}", np.arange(8, dtype=np.float32).reshape(2, 4)
+    region = shm.create_shared_memory_region("r", key, 64)
+    try:
+        shm.set_shared_memory_region(region, [data])
+        triton.register_system_shared_memory("r", key, 64)
+        assert "r" in triton.get_system_shared_memory_status().regions
+        given = client.InferInput("x", [2, 4], "FP32")
+        given.set_shared_memory("r", 32)
+        wanted = [client.InferRequestedOutput("y"), client.InferRequestedOutput("z")]
+        wanted[0].set_shared_memory("r", 32, 32)
+        answer = triton.infer("rows", [given], outputs=wanted)
+        assert answer.as_numpy("z").tolist() == data.tolist()
+        assert answer.get_output("y").parameters["shared_memory_byte_size"].int64_param == 32
+        assert shm.get_contents_as_numpy(region, np.float32, [2, 4], 32).tolist() == data.tolist()
+        triton.unregister_system_shared_memory("r")
+        assert not triton.get_system_shared_memory_status().regions
+        assert not triton.get_cuda_shared_memory_status().regions
+    finally:
+        shm.destroy_shared_memory_region(region)
 
 
 # ---- streams
