@@ -19,6 +19,7 @@ COMMANDS = {
     "fmt": "Format .pipe files.",
     "run": "Answer requests with a pipeline.",
     "serve": "Serve pipelines to clients.",
+    "infer": "Ask a running server.",
     "proto": "Print the typed gRPC service of a pipeline.",
     "test": "Run the golden cases of .pipe files.",
     "record": "Keep one request and its tensors in a file.",

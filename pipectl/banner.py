@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import json
+import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pipeline_dsl.plan import PipelinePlan
+from pipeline_dsl.plan import InputPlan, PipelinePlan
 from serving.deployment import Served
 from serving.server import Server
+from serving.wire_types import wire_shape
 
 from .app import _input_spec
 
@@ -32,6 +35,32 @@ def _lines(server: Server) -> Iterator[str]:
         yield f"  {name} is not served: {reason}"
     for listener in server.listeners:
         yield f"{listener.name} at {listener.address}"
+    grpc = next((one.address for one in server.listeners if one.name == "gRPC"), "")
+    if served and grpc:
+        yield "try"
+        yield f"  pipectl infer {grpc} {served[0].name}{_example(served[0].plan)}"
+
+
+def _example(pipeline: PipelinePlan) -> str:
+    """Inputs of a first request, as a shell takes them; values of the right kind, for the reader to change."""
+    return "".join(f" --input {shlex.quote(f'{p.name}={_sample(p)}')}" for p in pipeline.inputs if not _spared(p))
+
+
+def _spared(port: InputPlan) -> bool:
+    return port.has_default or port.type.optional
+
+
+def _sample(port: InputPlan) -> str:
+    kind = port.type.dtype.name
+    if kind == "bytes" and not port.type.dims:
+        return "@FILE"
+    item = {"string": "hello", "bytes": "hello", "json": "{}", "bool": "true"}.get(kind, "1")
+    if not port.type.dims:
+        return item
+    text = item if port.type.dtype.numeric else json.dumps(item)
+    for size in reversed(wire_shape(port.type)):
+        text = "[" + ", ".join([text] * max(size, 1)) + "]"
+    return text if len(text) <= 60 else "@FILE.npy"
 
 
 def signature(served: Served) -> str:

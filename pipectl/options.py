@@ -36,6 +36,11 @@ def _params(context: click.Context, option: click.Parameter, values: tuple[str, 
     return params
 
 
+def names(_: click.Context, __: click.Parameter, value: str | None) -> list[str] | None:
+    """Callback of an option that takes names with commas between them."""
+    return [name.strip() for name in value.split(",") if name.strip()] if value else None
+
+
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "": 1.0}
 
 

@@ -16,6 +16,7 @@ from executor.engine import Engine
 from pipeline_dsl.plan import PipelinePlan, Plan, StagePlan, Step
 
 from .convert import PipelineCodec
+from .gather import Gather
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,8 @@ class Deployment:
         self.source = source
         self.plan = plan
         self.engine = engine
+        self.gather = Gather()
+        engine.schedule = self.gather.schedule
         self.active = 0
         """Requests that hold it; it is drained only when nobody does."""
         self._free: asyncio.Event | None = None

@@ -3,7 +3,8 @@
     Response with handles --parts--> {output: value}, .. as elements come
 
 An output of type `stream T` holds an iterable in the engine's response, asynchronous or not. What is no stream comes
-with the first part. Closing the generator closes the handles, which ends the work behind them.
+with the first part, or with the last if it is there only when the streams have ended. Closing the generator closes the
+handles, which ends the work behind them.
 """
 
 from __future__ import annotations
@@ -21,15 +22,17 @@ _END = object()
 async def parts(response: Mapping[str, Value], streams: Iterable[str]) -> AsyncGenerator[dict[str, Value]]:
     """All parts in the order they are there. Raises what a stream raises, after the elements before it."""
     handles = {name: response[name] for name in streams if response.get(name) is not None}
-    plain = {name: value for name, value in response.items() if name not in handles}
-    if not handles:
-        yield plain
-        return
-    if plain:
-        yield plain
+    told = dict.fromkeys(handles)
+    first = {name: value for name, value in response.items() if name not in told}
+    told.update(dict.fromkeys(first))
+    if first or not handles:
+        yield first
     async with aclosing(_merged(handles)) as merged:
         async for name, element in merged:
             yield {name: element}
+    last = {name: value for name, value in response.items() if name not in told}
+    if last:
+        yield last
 
 
 async def _merged(handles: Mapping[str, Any]) -> AsyncGenerator[tuple[str, Value]]:

@@ -142,7 +142,9 @@ def _parts(answer: InferAnswer) -> Iterator[bytes | memoryview]:
     for tensor in answer.outputs:
         yield _tensor(tensor) if tensor.parameters else _plain(tensor.name, tensor.datatype, tensor.shape)
     for tensor in answer.outputs:
-        if tensor.data is not None:
+        if tensor.data is None:
+            yield b"2\x00"  # clients count entries by outputs, those in shared memory too
+        else:
             data = pack(tensor.data) if tensor.datatype == "BYTES" else raw_bytes(tensor.data)
             yield b"2" + varint(len(data))
             yield data

@@ -8,6 +8,7 @@ reload waits for it.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -117,6 +118,7 @@ class Inference:
             raise DeadlineExceeded("the deadline had passed when the request came in", pipeline=served.name)
         deployment = served.deployment
         deployment.last_ms[served.name] = time.time_ns() // 1_000_000
+        deployment.gather.arrived(asyncio.get_running_loop().time(), deployment.active)
         response = await deployment.engine.asubmit(
             served.name, values, outputs=wanted, timeout=given.timeout, priority=given.priority, id=call.id or None
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import re
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import pytest
 import tritonclient.grpc as client
 import tritonclient.grpc.aio as aio_client
 from tritonclient.utils import InferenceServerException
+from tritonclient.utils import shared_memory as shm
 
 from serving.options import ServerOptions
 from serving.protocol import message
@@ -180,6 +182,28 @@ def test_asynchronous_clients(server: Server) -> None:
     assert [len(rows) for rows in asyncio.run(scenario())] == [1, 2, 3]
 
 
+def test_shared_memory(triton: Any) -> None:
+    key, data = f"/pipectl-test-{os.getpid()}", np.arange(8, dtype=np.float32).reshape(2, 4)
+    region = shm.create_shared_memory_region("r", key, 64)
+    try:
+        shm.set_shared_memory_region(region, [data])
+        triton.register_system_shared_memory("r", key, 64)
+        assert "r" in triton.get_system_shared_memory_status().regions
+        given = client.InferInput("x", [2, 4], "FP32")
+        given.set_shared_memory("r", 32)
+        wanted = [client.InferRequestedOutput("y"), client.InferRequestedOutput("z")]
+        wanted[0].set_shared_memory("r", 32, 32)
+        answer = triton.infer("rows", [given], outputs=wanted)
+        assert answer.as_numpy("z").tolist() == data.tolist()
+        assert answer.get_output("y").parameters["shared_memory_byte_size"].int64_param == 32
+        assert shm.get_contents_as_numpy(region, np.float32, [2, 4], 32).tolist() == data.tolist()
+        triton.unregister_system_shared_memory("r")
+        assert not triton.get_system_shared_memory_status().regions
+        assert not triton.get_cuda_shared_memory_status().regions
+    finally:
+        shm.destroy_shared_memory_region(region)
+
+
 # ---- streams
 
 
@@ -198,10 +222,11 @@ class Stream:
 def test_a_stream_answers_in_order(triton: Any) -> None:
     stream = Stream(triton)
     for n in range(1, 101):
-        triton.async_stream_infer("rows", [x(n)], request_id=str(n))
+        triton.async_stream_infer("rows", [x(n % 5)], request_id=str(n))
     answers = [stream.next() for _ in range(100)]
+    assert [str(error) for _, error in answers if error] == []
     assert [a.get_response().id for a, _ in answers] == [str(n) for n in range(1, 101)]
-    assert all(len(a.as_numpy("y")) == int(a.get_response().id) for a, _ in answers)
+    assert all(len(a.as_numpy("y")) == int(a.get_response().id) % 5 for a, _ in answers)
     assert answers[0][0].get_response().parameters["triton_final_response"].bool_param
     triton.stop_stream()
 
@@ -248,7 +273,7 @@ def call(server: Server, request: Any, path: str = "ModelInfer", **options: Any)
     response: Any = message("inference.ModelInferResponse")
     with grpc.insecure_channel(server.value.url) as channel:
         method = channel.unary_unary(f"/inference.GRPCInferenceService/{path}")
-        return response.FromString(method(data, timeout=PATIENCE, **options))
+        return response.FromString(method(data, **{"timeout": PATIENCE, **options}))
 
 
 def infer_request(**fields: Any) -> Any:
