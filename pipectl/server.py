@@ -31,6 +31,8 @@ from .hardware import probe
 from .tuning import tuned
 
 if TYPE_CHECKING:
+    from serving.telemetry import Telemetry
+
     from .commands.serve import Settings
 
 
@@ -59,7 +61,7 @@ async def _serve(settings: Settings, session: Session) -> Exit:
         access = Access(settings.tokens)
     except (SourceError, AccessError) as error:
         raise OptionError(str(error)) from None
-    ops = operations(Repository(found, _compiler()), settings.options(), access)
+    ops = operations(Repository(found, _compiler()), settings.options(), access, _telemetry(settings))
     server = Server(ops, listeners(ops, settings))
     with _signals(server):
         async with _watching(server, settings):
@@ -136,6 +138,17 @@ def _http(ops: Operations, address: str, tls: Tls | None, *, metrics_only: bool)
     if metrics_only:
         return HttpListener(MetricsApp(ops), options, "metrics")
     return HttpListener(HttpApp(ops), options)
+
+
+def _telemetry(settings: Settings) -> Telemetry | None:
+    if settings.otlp is None:
+        return None
+    from serving.telemetry import exporting
+
+    try:
+        return exporting(settings.otlp, settings.options().id, settings.otlp_share)
+    except ImportError:
+        raise OptionError("--otlp needs OpenTelemetry", "pip install 'pipectl[otel]'") from None
 
 
 def _sources(settings: Settings) -> list[Source]:

@@ -39,6 +39,8 @@ class Settings:
     exit_on_error: bool
     header_forward: str
     trace_folder: Path | None
+    otlp: str | None
+    otlp_share: float
     exit_timeout: float
     drain_delay: float
     tokens: Path | None
@@ -63,6 +65,7 @@ class Settings:
             exit_on_error=self.exit_on_error,
             header_pattern=self.header_forward,
             trace_folder=self.trace_folder,
+            telemetry=self.otlp is not None,
             exit_timeout=self.exit_timeout,
             drain_delay=self.drain_delay,
         )
@@ -123,6 +126,14 @@ def _behaviour(command: Command) -> Command:
             type=click.Path(exists=True, file_okay=False, path_type=Path),
             metavar="FOLDER",
             help="Clients may switch traces on, which are written here.",
+        ),
+        click.option("--otlp", metavar="URL", help="Spans go to this OTLP collector: http://host:4318/v1/traces."),
+        click.option(
+            "--otlp-share",
+            type=click.FloatRange(0, 1),
+            default=0.01,
+            show_default=True,
+            help="Of requests that are traced though their caller does not.",
         ),
         click.option("--exit-timeout", default="30s", callback=seconds, metavar="TIME", show_default=True),
         click.option(

@@ -6,7 +6,9 @@ Failures are `RequestError`s; what they take and give are plain Python values.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from serving.access import Access
 from serving.options import ServerOptions
@@ -22,6 +24,9 @@ from .models import Models
 from .overview import Overview
 from .settings import Settings
 from .statistics import Statistics
+
+if TYPE_CHECKING:
+    from serving.telemetry import Telemetry
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,7 @@ class Operations:
     settings: Settings
     metrics: Metrics
     overview: Overview
+    telemetry: Telemetry | None
     shared: SharedMemory
 
     async def close(self) -> None:
@@ -47,9 +53,16 @@ class Operations:
         await self.repository.stop()
         self.shared.close()
         self.settings.close()
+        if self.telemetry is not None:
+            await asyncio.to_thread(self.telemetry.close)
 
 
-def operations(repository: Repository, options: ServerOptions, access: Access | None = None) -> Operations:
+def operations(
+    repository: Repository,
+    options: ServerOptions,
+    access: Access | None = None,
+    telemetry: Telemetry | None = None,
+) -> Operations:
     """The operations on a repository."""
     shared = SharedMemory(enabled=options.shared_memory)
     settings = Settings(repository, options)
@@ -59,12 +72,13 @@ def operations(repository: Repository, options: ServerOptions, access: Access | 
         repository,
         Health(repository, options),
         Models(repository, options),
-        Inference(repository, options, shared, settings),
+        Inference(repository, options, shared, settings, telemetry),
         Statistics(repository),
         Control(repository, options),
         Memory(shared),
         settings,
         Metrics(repository),
         Overview(repository),
+        telemetry,
         shared,
     )

@@ -33,6 +33,8 @@ from .guard import guarded
 from .timings import timings
 
 if TYPE_CHECKING:
+    from serving.telemetry import Telemetry
+
     from .settings import Settings
 
 
@@ -40,12 +42,18 @@ class Inference:
     """Answers calls, on the event loop of the server."""
 
     def __init__(
-        self, repository: Repository, options: ServerOptions, shared: SharedMemory, settings: Settings
+        self,
+        repository: Repository,
+        options: ServerOptions,
+        shared: SharedMemory,
+        settings: Settings,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self._repository = repository
         self._options = options
         self._shared = shared
         self._settings = settings
+        self._telemetry = telemetry
 
     @guarded("inference")
     async def infer(self, caller: Caller, call: InferCall) -> InferAnswer:
@@ -119,9 +127,17 @@ class Inference:
         deployment = served.deployment
         deployment.last_ms[served.name] = time.time_ns() // 1_000_000
         deployment.gather.arrived(asyncio.get_running_loop().time(), deployment.active)
-        response = await deployment.engine.asubmit(
-            served.name, values, outputs=wanted, timeout=given.timeout, priority=given.priority, id=call.id or None
-        )
+        began = time.monotonic_ns()
+        try:
+            response = await deployment.engine.asubmit(
+                served.name, values, outputs=wanted, timeout=given.timeout, priority=given.priority, id=call.id or None
+            )
+        except RequestError as error:
+            if self._telemetry is not None:
+                self._telemetry.failed(served, call, began, error)
+            raise
+        if self._telemetry is not None:
+            self._telemetry.answered(served, call, response)
         if self._settings.tracing:
             self._settings.trace(served, response)
         return response
