@@ -31,6 +31,7 @@ __all__ = [
     "Unsupported",
     "codes",
     "internal",
+    "text",
 ]
 
 
@@ -90,6 +91,20 @@ def codes(error: RequestError, compat: bool = False) -> tuple[str, int]:
         if found is not None:
             return found
     return error.grpc_code, error.http_status
+
+
+MAX_TEXT = 1500
+"""Characters of a message that a caller gets."""
+
+
+def text(error: RequestError) -> str:
+    """The message as a caller gets it: in one printable line, whatever names and values a request held."""
+    found = str(error)
+    if len(found) > MAX_TEXT:
+        found = found[: MAX_TEXT - 3] + "..."
+    if found.isprintable():
+        return found
+    return "".join([c if c.isprintable() else c.encode("unicode_escape").decode() for c in found])
 
 
 def internal(error: Exception) -> RequestError:

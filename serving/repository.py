@@ -151,9 +151,16 @@ class Repository:
         """Refuse new requests, wait for those under way; False if that took longer."""
         self.draining = True
         self.leave()
+        begun = asyncio.get_running_loop().time()
+        held = [asyncio.ensure_future(d.unused()) for d in self._by_source.values()]
+        waiting = [*held, *self._retiring]
+        pending = (await asyncio.wait(waiting, timeout=seconds))[1] if waiting else set()
+        for task in held:
+            task.cancel()
+        left = None if seconds is None else max(0.0, seconds - (asyncio.get_running_loop().time() - begun))
         engines = [d.engine for d in self._by_source.values()]
-        done = await asyncio.gather(*[asyncio.to_thread(engine.drain, seconds) for engine in engines])
-        return all(done)
+        rested = await asyncio.gather(*[asyncio.to_thread(engine.drain, left) for engine in engines])
+        return not pending and all(rested)
 
     async def settled(self) -> None:
         """Return when every deployment that was replaced or unloaded has stopped."""

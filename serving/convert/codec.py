@@ -81,9 +81,11 @@ class PipelineCodec:
     def outputs(self, values: Mapping[str, Value], wanted: Sequence[Wanted]) -> list[TensorOut]:
         """The tensors of an answer, in the pipeline's order."""
         ports = self._outputs
-        found = [tensor for name, value in values.items() for tensor in ports[name].tensors(value)]
+        found = [tensor for name in values for tensor in ports[name].tensors(values[name])]
+        if not wanted:
+            return found
         classes = {name: given["classification"] for name, given in wanted if "classification" in given}
-        return [self._classified(t, classes[t.name]) if t.name in classes else t for t in found] if classes else found
+        return [self._classified(t, classes[t.name]) if t.name in classes else t for t in found]
 
     def _classified(self, tensor: TensorOut, top: object) -> TensorOut:
         port = self._outputs.get(tensor.name)

@@ -12,6 +12,7 @@ import numpy as np
 from backends.shapes import Mismatch
 from backends.values import Array, Ragged, Value
 from executor.errors import InvalidArgument
+from pipeline_dsl.dtypes import DTYPES
 from pipeline_dsl.plan import InputPlan
 from pipeline_dsl.types import Ragged as RaggedDim
 from serving.tensors import TensorIn
@@ -19,6 +20,7 @@ from serving.tensors import TensorIn
 from . import read
 from .shapes import checked
 
+_I64 = DTYPES["i64"]
 LENGTHS = ".lengths"
 """What follows a port's name in that of its lengths."""
 
@@ -26,12 +28,13 @@ LENGTHS = ".lengths"
 class InputPort:
     """Reads one input of a pipeline."""
 
-    __slots__ = ("_dtype", "_numeric", "_rank", "_wire", "name", "ragged_axes", "type")
+    __slots__ = ("_dtype", "_numeric", "_numpy", "_rank", "_wire", "name", "ragged_axes", "type")
 
     def __init__(self, plan: InputPlan) -> None:
         self.name = plan.name
         self.type = plan.type
         self._dtype = plan.type.dtype
+        self._numpy = plan.type.dtype.numpy
         self._numeric = plan.type.dtype.numeric
         self._wire = plan.type.dtype.kserve
         self._rank = plan.type.rank
@@ -67,7 +70,7 @@ class InputPort:
     def _flat(self, data: Any, items: int) -> Array | list[Any]:
         if isinstance(data, bytes | memoryview):
             if self._numeric:
-                return read.numbers(data, self._dtype, items)
+                return read.numbers(data, self._numpy, items)
             return read.texts(data, self._dtype, items)
         if data is None:
             raise Mismatch("it has no data")
@@ -99,17 +102,15 @@ class InputPort:
 
 def lengths_of(tensor: TensorIn) -> Array:
     """A `<port>.lengths` tensor as a flat array. InvalidArgument if it is not INT64 or its data does not fit."""
-    from pipeline_dsl.dtypes import DTYPES
-
     try:
         if tensor.datatype != "INT64":
             raise Mismatch(f"datatype INT64 is expected, found {tensor.datatype or 'none'}")
         _, items = checked(tensor.shape)
         if isinstance(tensor.data, bytes | memoryview):
-            return read.numbers(tensor.data, DTYPES["i64"], items)
+            return read.numbers(tensor.data, _I64.numpy, items)
         if tensor.data is None:
             raise Mismatch("it has no data")
-        found = read.listed(tensor.data, DTYPES["i64"], items)
+        found = read.listed(tensor.data, _I64, items)
         assert isinstance(found, np.ndarray)
         return found
     except Mismatch as error:

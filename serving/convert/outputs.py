@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -37,16 +37,13 @@ class OutputPort:
         self._encode = None if self._dtype.numeric else _ENCODE[self._dtype.name]
         self.ragged_axes = tuple(i for i, d in enumerate(plan.type.dims) if isinstance(d, RaggedDim))
 
-    def tensors(self, value: Value) -> Iterator[TensorOut]:
+    def tensors(self, value: Value) -> tuple[TensorOut, ...]:
         """The tensors of one value: none where it is absent, two where it is ragged."""
         if value is None and self._dtype.name != "json":
-            return
+            return ()
         if isinstance(value, Ragged):
-            yield from self._padded(value)
-        elif not self.type.dims:
-            yield self._single(value)
-        else:
-            yield self._array(value)
+            return self._padded(value)
+        return (self._array(value) if self.type.dims else self._single(value),)
 
     def _single(self, value: Any) -> TensorOut:
         if self._encode is not None:
@@ -59,16 +56,13 @@ class OutputPort:
         data = value if value.flags.c_contiguous else np.ascontiguousarray(value)
         return TensorOut(self.name, self._wire, value.shape, data)
 
-    def _padded(self, value: Ragged) -> Iterator[TensorOut]:
+    def _padded(self, value: Ragged) -> tuple[TensorOut, TensorOut]:
         """Rows filled up with 0, false or "", and how long each is."""
         axes = self.ragged_axes or (1,)
         lengths = np.stack([value.lengths(axis - 1) for axis in axes], axis=1)
-        if self._encode is None:
-            yield self._array(value.padded(0))
-        else:
-            filled = value.padded("" if self._dtype.name == "string" else b"" if self._dtype.name == "bytes" else None)
-            yield self._array(filled)
-        yield TensorOut(self.name + LENGTHS, "INT64", lengths.shape, np.ascontiguousarray(lengths))
+        fill = 0 if self._encode is None else {"string": "", "bytes": b""}.get(self._dtype.name)
+        padded = self._array(value.padded(fill))
+        return padded, TensorOut(self.name + LENGTHS, "INT64", lengths.shape, np.ascontiguousarray(lengths))
 
 
 def _encoded(items: Iterable[Any], encode: Callable[[Any], bytes]) -> list[bytes]:

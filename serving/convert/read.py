@@ -24,19 +24,17 @@ MAX_DEPTH = 64
 """Levels of nested lists in a tensor that comes as items."""
 
 
-def numbers(data: bytes | memoryview, dtype: DType, items: int) -> Array:
+def numbers(data: bytes | memoryview, dtype: np.dtype[Any], items: int) -> Array:
     """Flat, read-only, in the memory it came in unless that is not aligned."""
-    size = len(data)
-    if size != items * dtype.itemsize:
-        raise Mismatch(
-            f"its shape needs {items * dtype.itemsize} bytes ({items} items of {dtype.itemsize}), there are {size}"
-        )
+    size, wanted = len(data), items * dtype.itemsize
+    if size != wanted:
+        raise Mismatch(f"its shape needs {wanted} bytes ({items} items of {dtype.itemsize}), there are {size}")
     if not items:
-        return np.empty(0, dtype.numpy)
-    if dtype.kind == "bool":
+        return np.empty(0, dtype)
+    if dtype.kind == "b":
         return _booleans(data)
-    found = np.frombuffer(data, dtype.numpy)
-    if not found.flags.aligned:
+    found = np.frombuffer(data, dtype)
+    if type(data) is not bytes and not found.flags.aligned:
         found = found.copy()
     return found
 

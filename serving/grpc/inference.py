@@ -8,6 +8,7 @@ from typing import Any
 
 from executor.errors import RequestError
 from serving.access import Caller
+from serving.errors import text
 from serving.operations import Operations
 from serving.tensors import InferCall
 
@@ -54,7 +55,7 @@ class InferenceHandlers:
                 elif strict:
                     await self._status.end(context, answer.error)
                 else:
-                    yield encode_stream_error(str(self._status.told(answer.error)), answer.id)
+                    yield encode_stream_error(text(self._status.told(answer.error)), answer.id)
         finally:
             reader.cancel()
             relay.cancel()

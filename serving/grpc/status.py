@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import grpc
 
-from serving.errors import RequestError, codes, internal
+from serving.errors import RequestError, codes, internal, text
 from serving.options import ServerOptions
 
 _log = logging.getLogger("pipectl")
@@ -35,5 +35,5 @@ class Status:
         told = self.told(error)
         code, _ = codes(told, self._compat)
         trailers = self._retry if told.retryable else ()
-        await context.abort(getattr(grpc.StatusCode, code), str(told), trailers)
+        await context.abort(getattr(grpc.StatusCode, code), text(told), trailers)
         raise AssertionError("abort raises")

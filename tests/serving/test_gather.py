@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 from serving.access import ANYONE
-from serving.gather import LONGEST, PER_REQUEST, Gather
+from serving.gather import LONGEST, PER_CALLER, Gather
 from serving.tensors import InferCall
 
 from .attacks import x
 from .programs import running
-
-
-class Loop:
-    """Keeps what shall be called, and when."""
-
-    def __init__(self) -> None:
-        self.due: list[tuple[float, Callable[[], None]]] = []
-
-    def call_soon(self, call: Callable[..., None], *args: Any) -> None:
-        self.call_later(0.0, call, *args)
-
-    def call_later(self, delay: float, call: Callable[..., None], *args: Any) -> None:
-        self.due.append((delay, lambda: call(*args)))
 
 
 def arrivals(gather: Gather, gap: float, under_way: int, count: int = 200, start: float = 100.0) -> None:
@@ -35,43 +21,39 @@ def arrivals(gather: Gather, gap: float, under_way: int, count: int = 200, start
         gather.arrived(start + i * gap, under_way)
 
 
-def entered(gather: Gather, company: int, loop: Loop, now: float, gap: float) -> float:
-    """A request and those that come before it enters; how long it waited."""
-    gather.arrived(now, company)
-    gather.schedule(loop, lambda loop: None)  # type: ignore[arg-type]  # all that is used of a loop
-    for i in range(1, company):
-        gather.arrived(now + i * gap, company)
-    wait, call = loop.due.pop()
-    call()
-    return wait
-
-
-def test_a_lone_caller_never_waits() -> None:
-    gather, loop = Gather(), Loop()
-    for i in range(100):
-        assert entered(gather, 1, loop, 100 + i * 1e-4, 0) == 0
+@pytest.mark.parametrize("gap", [1e-5, 1e-3, 1.0])
+def test_a_lone_caller_never_waits(gap: float) -> None:
+    gather = Gather()
+    arrivals(gather, gap, under_way=1)
+    assert gather.wait() == 0
 
 
 def test_requests_of_a_slow_pipeline_never_wait() -> None:
     gather = Gather()
-    arrivals(gather, 0.01, under_way=32)
+    arrivals(gather, 0.01, under_way=64)
     assert gather.wait() == 0
 
 
-@pytest.mark.parametrize(("under_way", "expected"), [(2, 2 * PER_REQUEST), (8, 8 * PER_REQUEST), (64, LONGEST)])
-def test_the_more_are_under_way_the_longer(under_way: int, expected: float) -> None:
+@pytest.mark.parametrize(("callers", "expected"), [(2, 2 * PER_CALLER), (8, 8 * PER_CALLER), (64, LONGEST)])
+def test_the_more_callers_the_longer(callers: int, expected: float) -> None:
     gather = Gather()
-    arrivals(gather, 1e-5, under_way)
+    arrivals(gather, 1e-5, callers)
     assert gather.wait() == pytest.approx(expected)
 
 
-def test_company_that_entered_together_is_expected_again() -> None:
-    gather, loop = Gather(), Loop()
-    arrivals(gather, 1e-5, under_way=1)
-    for i in range(20):
-        entered(gather, 8, loop, 101 + i * 1e-3, 1e-5)
-    gather.arrived(101.02, 1)
-    assert gather.wait() == pytest.approx(8 * PER_REQUEST)
+def test_callers_are_remembered_while_the_engine_is_quick() -> None:
+    """Most requests find nothing under way where answers are made in no time, however many clients there are."""
+    gather = Gather()
+    for i in range(200):
+        gather.arrived(100 + i * 1e-4, 8 if i % 20 == 0 else 1)
+    assert gather.wait() > 6 * PER_CALLER
+
+
+def test_callers_that_left_are_forgotten() -> None:
+    gather = Gather()
+    arrivals(gather, 1e-5, under_way=8)
+    arrivals(gather, 1e-5, under_way=1, count=1000, start=101)
+    assert gather.wait() == 0
 
 
 def test_after_a_pause_nobody_waits() -> None:

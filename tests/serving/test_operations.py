@@ -12,7 +12,7 @@ import pytest
 
 from executor.errors import RequestError
 from serving.access import ANYONE, GROUPS, STRANGER, Caller
-from serving.errors import PermissionDenied, Unauthenticated
+from serving.errors import PermissionDenied, Unauthenticated, text
 from serving.operations import Operations
 from serving.tensors import InferAnswer, InferCall, TensorIn, TensorOut, Wanted
 
@@ -121,7 +121,7 @@ def test_classes_are_sorted_by_value(server: Server) -> None:
 def test_bad_requests_get_their_code(server: Server, attack: Attack) -> None:
     with pytest.raises(RequestError) as caught:
         ask(server, attack.call)
-    message = str(caught.value)
+    message = text(caught.value)
     assert caught.value.grpc_code == attack.code, message
     assert all(word in message for word in attack.words), message
     assert len(message) < 1000
