@@ -26,7 +26,7 @@ class Live(Generic[V]):
 
 async def until(condition: Callable[[], object]) -> None:
     """Wait for something that other tasks or threads do, and that has no event of its own."""
-    while not condition():
+    while not condition():  # noqa: ASYNC110 - as said
         await asyncio.sleep(0.001)
 
 
