@@ -232,13 +232,11 @@ class AnonymousNode(Mistake):
 
     def diagnostic(self) -> Diagnostic:
         if self.name:
-            labels = (
-                (Label(self.call, f"this call is one of several with the name `{self.name}`"),) if self.call else ()
-            )
+            told = f"this call is one of several with the name `{self.name}`"
             return self.at(
                 self.span,
                 f"the id `{self.node}` names an arm: it changes when `{self.name}` stands in one place only",
-                labels=labels,
+                labels=(Label(self.call, told),) if self.call else (),
                 help="give each of the results a name of its own and address that",
             )
         labels = (Label(self.call, "this call has no name of its own"),) if self.call else ()

@@ -282,14 +282,15 @@ def test_what_follows_from_a_mistake_stays_silent() -> None:
 
 
 def test_names_in_arms_count_as_used() -> None:
-    body = """pipeline p(t: string[*], c: bool) -> (v: f32[*, 4]) {
-  v = if c {
-    e = encode(t)
-    yield pool(e.ids, e.mask)
+    body = """pipeline p(t: string[*], c: bool) -> (s: f32[*]) {
+  e = encode(t)
+  s = if c {
+    yield score(pool(e.ids, e.mask)).s
   } else {
-    yield score(pool(encode(t).ids, encode(t).mask)).s
+    f = encode(t)
+    yield score(pool(f.ids, f.mask)).s
   }
-  return v
+  return s
 }"""
     said = [d.message for d in check(body)[1]]
     assert not [m for m in said if "pool" in m or "score" in m or "encode" in m]
