@@ -325,12 +325,14 @@ class Engine:
         parts = [n for held in slots.values() for slot in held for n in slot.stats.values()]
         with self.lock:
             doors = {n: (len(d.inside), len(d.line)) for n, d in self.doors.items()}
+            events = dict(self.flow.events)
             copied = {place: dict(c.bytes) for place, c in self.flow.copies.items()}
             waiting = {s.plan.index: [e for level in s.levels for e in level] for s in self.stages}
         return Snapshot(
             pipelines=tuple(p.snapshot(inflight=doors[n][0], waiting=doors[n][1]) for n, p in self._stats.items()),
             nodes=sum_nodes(parts),
             copied_bytes=copied,
+            constructs=events,
             stages=tuple(
                 StageSnapshot(
                     s.plan.name,
