@@ -90,7 +90,7 @@ class Flow:
         self._leave(passage)
 
     def _leave(self, passage: Passage) -> None:
-        if ready := passage.ready + passage.behind:
+        if ready := passage.to_post():
             self.post(ready, self.clock.now())
         self._finish(passage.done, passage.ended)
 
@@ -109,7 +109,10 @@ class Flow:
                         cohort = found
                     else:
                         continue
-                    todo += node.arrive(cohort, passage)
+                    if node.stage is not None and not node.background:  # as its `arrive` does, without a call
+                        passage.ready.append((node, cohort))  # type: ignore[arg-type]  # only calls have a stage
+                    else:
+                        todo += node.arrive(cohort, passage)
                 except Exception as error:  # out of memory, mostly: no request may hang for it
                     self._internal_error(node, layout.owners, error)
 
@@ -148,7 +151,7 @@ class Flow:
         run.produced, run.failed = [], []  # an instance that rests keeps nothing alive
         for entry in entries:
             entry.done = True
-        task = self.post(passage.ready + passage.behind, run.ended_ns, stage, slot)
+        task = self.post(passage.to_post(), run.ended_ns, stage, slot)
         if passage.done or passage.ended:
             if task is not None:  # callbacks may block, and no instance waits for them
                 self.workers.put(task)
@@ -186,6 +189,7 @@ class Flow:
                 self._internal_error(node, cohort.layout.owners, error)
         task: Task | None = None
         refused: Ends = []
+        run_on = slot is not None and slot.thread is None
         with self.lock:
             if slot is not None and stage is not None:
                 stage.free.append(slot)
@@ -194,7 +198,7 @@ class Flow:
                 idle = target.idle_slot(entry.rows)
                 if idle is None:
                     refused += self._put(target, entry, now)
-                elif slot is not None and slot.thread is None and task is None and _may_run_on(entry, idle):
+                elif run_on and task is None and idle.thread is None and not entry.node.background:
                     task = partial(self._execute, target, idle, [entry])
                 else:
                     (idle.thread or self.workers).put(partial(self._execute, target, idle, [entry]))
@@ -301,11 +305,6 @@ class Flow:
         for stage in after.bereft:
             stage.drop_dead()
         self.events.update(after.counts)
-
-
-def _may_run_on(entry: Entry, idle: Slot) -> bool:
-    """Whether the thread that made a cohort goes on with it at once."""
-    return idle.thread is None and not entry.node.background
 
 
 def _all_fail(entry: Entry, error: Any) -> Ends:
