@@ -114,7 +114,7 @@ class Engine:
         if self._state == "stopped":
             return True
         resting = not any(map(len, self.doors.values())) and all(len(s.free) == len(s.slots) for s in self.stages)
-        return resting and not any(c.scopes for c in self._circuits())  # shadows outlive their requests
+        return resting and not self.flow.shadows
 
     def stop(self, timeout: float = 5.0) -> None:
         """End what is still inside with Unavailable, then threads and instances. May be called twice."""
@@ -123,8 +123,8 @@ class Engine:
                 return
             loading = self._state == "new"
             self._state = "stopped"
-            after = Aftermath(())
-            for scope in [s for c in self._circuits() for s in c.scopes if s.silent]:
+            after = Aftermath((), self.clock.now)
+            for scope in tuple(self.flow.shadows):
                 scope.abandon(after)
             self.flow.bury(after)
             left = [r for door in self.doors.values() for r in (*door.inside, *door.line)]
@@ -279,7 +279,7 @@ class Engine:
         """End elements, each exactly once: later outcomes of one that has ended are dropped. How many requests did."""
         final: list[tuple[Request, Outcome]] = []
         entering: list[Request] = []
-        after = Aftermath(ended)
+        after = Aftermath(ended, self.clock.now)
         with self.lock:
             for element, outcome in after.ends:  # grows: the end of a child may be that of its parent
                 if element.done:
@@ -308,7 +308,7 @@ class Engine:
         """(locked) A child has failed. That the time of all around it is up is not for its scope to mend."""
         scope = child.scope
         limit = None if scope.silent else scope.parent.deadline_ns
-        if limit is not None and isinstance(error, DeadlineExceeded) and limit <= self.clock.now():
+        if limit is not None and isinstance(error, DeadlineExceeded) and limit <= after.now():
             after.ends.append((scope.parent, error))
         else:
             scope.lost(child, error, after)
@@ -370,6 +370,7 @@ class Engine:
             for circuit in self._circuits():
                 found += [f"{n.name}: its join holds {len(n.join)}" for n in circuit.nodes if n.join]
                 found += [f"{s.node.name}: {len(s.live)} children of {s.parent!r}" for s in circuit.scopes]
+            found += [f"{s.node.name}: a shadow of {s.parent!r}" for s in self.flow.shadows]
         return found
 
     def _circuits(self) -> Iterator[Circuit]:

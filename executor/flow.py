@@ -64,6 +64,8 @@ class Flow:
         self.tap = tap
         self.random = random.Random()
         """What routes draw from; a test may seed it."""
+        self.shadows: set[Scope] = set()
+        """Open scopes that no request waits for; changed with the lock held."""
         self.copies: dict[str, Copies] = {}
         """Copies at joins, constructs, doors and the egress, by node or pipeline; changed with the lock held."""
         self.events: Counter[tuple[str, str, str]] = Counter()

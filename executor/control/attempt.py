@@ -10,7 +10,7 @@ A second attempt beside the first (`hedge`) starts when that takes long. What th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -70,7 +70,7 @@ class AttemptScope(Placed):
         if self.live:
             return  # the one beside it may yet win
         node = self.node
-        if self.retries and node.may_repeat(self, error):
+        if self.retries and node.may_repeat(self, after.now(), error):
             self.retries -= 1
             after.count("try", node.name, "retry")
             after.go(node.again, self)
@@ -85,7 +85,6 @@ class Try(Node):
 
     __slots__ = (
         "_budget",
-        "_now",
         "body",
         "fallback",
         "hedge_ns",
@@ -112,19 +111,17 @@ class Try(Node):
         self.hedge_ns = plan.hedge_ns if self.repeatable else None
         self.stage_names = {n.name: n.stage.plan.name for c in inner.circuit for n in c.nodes if isinstance(n, Call)}
         self._budget = RetryBudget()
-        self._now: Callable[[], int]
 
-    def may_repeat(self, scope: AttemptScope, error: RequestError | None) -> bool:
+    def may_repeat(self, scope: AttemptScope, now: int, error: RequestError | None = None) -> bool:
         """Whether another attempt may begin; it is paid for, if so."""
         if isinstance(error, InvalidArgument | NotFound):
             return False  # the same again would fail the same
-        return self._now() < scope.deadline_ns and self._budget.spend()
+        return now < scope.deadline_ns and self._budget.spend()
 
     # ---- in
 
     def arrive(self, cohort: Cohort, passage: Passage) -> Sequence[Going]:
         flow = passage.flow
-        self._now = flow.clock.now
         now = flow.clock.now()
         layout, columns = cohort.layout, cohort.columns
         scopes = [AttemptScope(self, p, i, (layout, columns, i), now) for i, p in enumerate(layout.owners)]
@@ -159,7 +156,7 @@ class Try(Node):
     def _hedge(self, scope: AttemptScope, flow: Flow) -> None:
         """The first attempt takes long."""
         with flow.lock:
-            wanted = not scope.closed and len(scope.live) == 1 and self.may_repeat(scope, None)
+            wanted = not scope.closed and len(scope.live) == 1 and self.may_repeat(scope, flow.clock.now())
         if wanted:
             flow.count("try", self.name, {"hedge": 1})
             flow.go_on({self.beside: [scope]})
@@ -224,7 +221,7 @@ class Settle(Node):
         node, flow = self.construct, passage.flow
         won: list[int] = []
         scopes: list[AttemptScope] = []
-        after = Aftermath(())
+        after = Aftermath((), flow.clock.now)
         with flow.lock:
             for i, owner in enumerate(cohort.layout.owners):
                 if not owner.done:

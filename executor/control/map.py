@@ -28,8 +28,9 @@ from pipeline_dsl.plan import MapPlan, Step
 
 from .folding import empty, filled_up, fold, repeated, unfold, zero_item
 
-WINDOW = 1024
-"""Items of one element under way at a time, where the text says nothing: as many as a stage's queue takes."""
+WINDOW = 256
+"""Items of one element under way at a time, where the text says nothing: enough for full batches, and a quarter of what
+a stage's queue takes."""
 
 
 class ItemScope(Placed):

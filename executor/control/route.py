@@ -15,7 +15,7 @@ from typing import cast
 from backends.values import Value
 from executor.cohort import Cohort, Layout
 from executor.columns import Copies, chosen
-from executor.element import Child
+from executor.element import Child, Element
 from executor.errors import DeadlineExceeded, Overloaded, RequestError
 from executor.node import Arguments, Going, Node
 from executor.passage import Passage
@@ -93,17 +93,22 @@ def _canonical(key: Value) -> bytes:
 class ShadowScope(Scope):
     """One copy of an element. It is open on its own account: that its parent ends does not touch it."""
 
-    __slots__ = ()
+    __slots__ = ("_open",)
 
     node: Shadow
     silent = True
 
+    def __init__(self, node: Shadow, parent: Element, held: set[Scope]) -> None:
+        """`held`: all that are open."""
+        super().__init__(node, node.inside, parent)
+        self._open = held
+
     def enter(self) -> None:
-        self.circuit.scopes.add(self)
+        self._open.add(self)
 
     def close(self) -> None:
         self.closed = True
-        self.circuit.scopes.discard(self)
+        self._open.discard(self)
 
     def lost(self, child: Child, error: RequestError, after: Aftermath) -> None:
         dropped = isinstance(error, Overloaded | DeadlineExceeded)
@@ -140,7 +145,7 @@ class Shadow(Node):
         with flow.lock:
             for i in indices:
                 parent = cohort.layout.owners[i]
-                scope = ShadowScope(self, self.inside, parent)
+                scope = ShadowScope(self, parent, flow.shadows)
                 child = Child(scope, 0, parent.deadline_ns)
                 scope.live.add(child)
                 scope.enter()
