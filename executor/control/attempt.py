@@ -134,7 +134,7 @@ class Try(Node):
             for _ in scopes:
                 self._budget.earn()
         self._set_timers(scopes, now, flow)
-        flow.count("try", self.name, {"attempt": len(scopes)})
+        flow.tally.count("try", self.name, {"attempt": len(scopes)})
         return ((self.body.edges, inner, tuple([columns[c] for c in self.body.captured])),)
 
     def _set_timers(self, scopes: Sequence[AttemptScope], now: int, flow: Flow) -> None:
@@ -158,7 +158,7 @@ class Try(Node):
         with flow.lock:
             wanted = not scope.closed and len(scope.live) == 1 and self.may_repeat(scope, flow.clock.now())
         if wanted:
-            flow.count("try", self.name, {"hedge": 1})
+            flow.tally.count("try", self.name, {"hedge": 1})
             flow.go_on({self.beside: [scope]})
 
     # ---- further attempts
@@ -183,14 +183,14 @@ class Try(Node):
         if not children:
             return ()
         columns = self._read(scopes, passage)
-        passage.flow.count("try", self.name, {"attempt": len(children)})
+        passage.flow.tally.count("try", self.name, {"attempt": len(children)})
         return ((self.body.edges, Layout(tuple(children)), tuple([columns[c] for c in self.body.captured])),)
 
     def _read(self, scopes: Sequence[AttemptScope], passage: Passage) -> tuple[Column | None, ...]:
         """What the construct read for these elements."""
         copies = Copies()
         columns = gather([s.part for s in scopes], copies)
-        passage.flow.count_copies(self.name, copies)
+        passage.flow.tally.copied(self.name, copies)
         return columns
 
     def fall_back(self, scopes: Sequence[Scope], passage: Passage) -> Sequence[Going]:
@@ -232,7 +232,7 @@ class Settle(Node):
             return ()
         copies = Copies()
         columns = cohort.columns if len(won) == len(cohort) else chosen(cohort.columns, won, copies, "dead")
-        flow.count("try", node.name, {"success": len(won)}, copies)
+        flow.tally.count("try", node.name, {"success": len(won)}, copies)
         return ((node.edges, parents(scopes), columns),)
 
 

@@ -56,7 +56,7 @@ class Route(Node):
         going = [into(self._arms[arm].entry, cohort, indices, copies) for arm, indices in taken.items()]
         for shadow in self._shadows:
             going += shadow.copies_of(cohort, passage)
-        flow.count("arm", self.name, {self._arms[arm].name: len(n) for arm, n in taken.items()}, copies)
+        flow.tally.count("arm", self.name, {self._arms[arm].name: len(n) for arm, n in taken.items()}, copies)
         return going
 
     def _record(self, layout: Layout, keys: list[Value] | None, places: list[float], passage: Passage) -> None:
@@ -140,7 +140,7 @@ class Shadow(Node):
             return []
         copies = Copies()
         columns = chosen([cohort.columns[c] for c in self._entry.captured], indices, copies, "branch")
-        flow.count_copies(self.name, copies)
+        flow.tally.copied(self.name, copies)
         children = []
         with flow.lock:
             for i in indices:
@@ -174,5 +174,5 @@ class ShadowEnd(Node):
                     child.scope.live = set()
                     ended += 1
             flow.rested()
-        flow.count("shadow", f"{self.name}/{self.shadow.arm}", {"success": ended})
+        flow.tally.count("shadow", f"{self.name}/{self.shadow.arm}", {"success": ended})
         return ()
