@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from keyword import iskeyword
 
 import click
 
@@ -19,8 +20,9 @@ COMMANDS = {
     "fmt": "Format .pipe files.",
     "run": "Answer requests with a pipeline.",
     "explain": "Explain a diagnostic by its code.",
+    "import": "Make a .pipe file of another system's configuration.",
 }
-"""Name and summary of each command; `commands/<name>.py` has it."""
+"""Name and summary of each command; `commands/<name>.py` has it, `import_.py` where the name is a word of Python."""
 
 
 class Lazy(click.Group):
@@ -32,7 +34,8 @@ class Lazy(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"pipectl.commands.{name}").command
+        module = f"{name}_" if iskeyword(name) else name
+        command: click.Command = import_module(f"pipectl.commands.{module}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
