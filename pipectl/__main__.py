@@ -21,6 +21,7 @@ COMMANDS = {
     "run": "Answer requests with a pipeline.",
     "explain": "Explain a diagnostic by its code.",
     "import": "Make a .pipe file of another system's configuration.",
+    "export": "Write a .pipe file as another system's configuration.",
 }
 """Name and summary of each command; `commands/<name>.py` has it, `import_.py` where the name is a word of Python."""
 

@@ -13,7 +13,8 @@ from pipectl.interop import trees
 from pipeline_dsl import syntax
 from pipeline_dsl.settings import BACKENDS, KeySpec, tree
 
-from .model import Model, State, Tensor
+from .model import Model, Sequence, State, Tensor
+from .normal import IDLE
 from .overlay import Data
 
 Dims = tuple[int | str, ...]
@@ -150,8 +151,8 @@ def _sequence(model: Model) -> Iterator[syntax.Nested]:
     if sequence is None:
         return
     flat: dict[str, syntax.Expr] = {role: trees.text(tensor) for role, tensor in sequence.controls.items()}
-    if sequence.idle:
-        flat["idle"] = trees.duration(sequence.idle)
+    if sequence.idle or sequence == Sequence():
+        flat["idle"] = trees.duration(sequence.idle or IDLE * 1000)
     if sequence.strategy:
         flat["slots.strategy"] = trees.name(sequence.strategy)
     if sequence.slots:

@@ -6,7 +6,7 @@ entries -> Models and Ensembles -> stages, pipelines, `profile triton`
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import networkx as nx
 
@@ -111,8 +111,17 @@ def _kept(name: str, data: Data, models: Mapping[str, Model], ensembles: Mapping
     ensemble = ensembles[name]
     title = {"name": ensemble.title} if ensemble.title else {}
     ports = {t.port: t.tensor for t in (*ensemble.inputs, *ensemble.outputs) if t.port != t.tensor}
-    made = normal(canonical(ensemble_data(ensemble, {**models, **ensembles})))
+    callees: dict[str, Model | Ensemble] = {**models, **ensembles}
+    written = replace(ensemble, max_rows=_limit(ensemble, callees) if ensemble.max_rows else 0)
+    made = normal(canonical(ensemble_data(written, callees)))
     return title | ({"tensors": ports} if ports else {}) | difference(comparable(made), comparable(data))
+
+
+def _limit(owner: Model | Ensemble, callees: Mapping[str, Model | Ensemble]) -> int:
+    """Rows that every step of an ensemble takes at once: what export writes."""
+    if isinstance(owner, Model):
+        return owner.max_rows
+    return min((_limit(callees[s.stage], callees) for s in owner.steps), default=0)
 
 
 def _decls(

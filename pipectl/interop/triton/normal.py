@@ -1,7 +1,8 @@
 """One spelling for configurations that Triton treats alike.
 
 `normal`: defaults that are written out go, a platform that says the same as the backend goes. `comparable` besides:
-steps stand in an order in which they can run, tensors between them are named after what makes them.
+steps stand in an order in which they can run, tensors between them are named after what makes them, and those that
+nobody reads are gone.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def _versions(data: Data) -> None:
 
 def _counts(data: Data) -> None:
     if "instance_group" in data:
-        data["instance_group"] = [{**group, "count": group.get("count", 1)} for group in data["instance_group"]]
+        data["instance_group"] = [{"count": 1, **group} for group in data["instance_group"]]
     if "model_warmup" in data:
         once = [{k: v for k, v in one.items() if (k, v) != ("count", 1)} for one in data["model_warmup"]]
         data["model_warmup"] = once
@@ -79,7 +80,8 @@ def _steps(steps: list[Data], own: set[str]) -> list[Data]:
     """Steps with one spelling of the latest version, in an order of their own, inner tensors renamed."""
     plain = [{**s, "model_version": v if (v := s.get("model_version", -1)) > 0 else -1} for s in steps]
     ordered = ordered_steps(plain)
-    names = {}
+    names: dict[str, str] = {}
+    read = {*own, *(t for s in ordered for t in s.get("input_map", {}).values())}
     for number, step in enumerate(ordered):
         for port, tensor in sorted(step.get("output_map", {}).items()):
             names[tensor] = tensor if tensor in own else f"{number}.{port}"
@@ -87,7 +89,7 @@ def _steps(steps: list[Data], own: set[str]) -> list[Data]:
         {
             **step,
             "input_map": {p: names.get(t, t) for p, t in sorted(step.get("input_map", {}).items())},
-            "output_map": {p: names.get(t, t) for p, t in sorted(step.get("output_map", {}).items())},
+            "output_map": {p: names.get(t, t) for p, t in sorted(step.get("output_map", {}).items()) if t in read},
         }
         for step in ordered
     ]

@@ -50,6 +50,8 @@ class _Draft:
     readers: dict[str, list[Dims]] = field(default_factory=dict)
     """What the inputs of steps want of a tensor."""
     makers: dict[str, Dims] = field(default_factory=dict)
+    read: set[str] = field(default_factory=set)
+    """Tensors that somebody wants."""
     count: int = 0
 
 
@@ -62,6 +64,7 @@ def pipeline_of(ensemble: Ensemble, callees: Mapping[str, Callee]) -> tuple[synt
     for step in ensemble.steps:
         for port, tensor_ in step.inputs.items():
             draft.readers.setdefault(tensor_, []).append(callees[step.stage].dims[f"in.{port}"])
+    draft.read = {*draft.readers, *(t.tensor for t in ensemble.outputs)}
     statements: list[syntax.Statement] = []
     sequence = any(callees[s.stage].sequence for s in ensemble.steps)
     if sequence:
@@ -107,7 +110,7 @@ def _statement(step: Step, draft: _Draft) -> syntax.Assign:
 
 
 def _target(tensor: str | None, draft: _Draft) -> str:
-    if tensor is None:
+    if tensor is None or tensor not in draft.read:
         return "_"
     if tensor not in draft.variables:
         draft.variables[tensor] = draft.names.fresh(tensor)
