@@ -177,6 +177,8 @@ def _port_reasons(stage: ir.Stage) -> Iterator[NoEqual]:
             yield _no(span, f"`...` in `{port.name}`: a configuration says how many dims there are")
         elif rows and not port.type.has_rows and port.name not in filled:
             yield _no(span, f"`{port.name}`, which has no `*` beside ports that do: all tensors of a batch have rows")
+        elif not rows and not port.type.dims and stage.backend in NATIVE:
+            yield _no(span, f"the single value `{port.name}` without rows: its backends take `[1]` at least")
         if port.type.stream and port.name in inputs:
             yield _no(span, f"`{port.name}`: a model can not take a stream")
         if _ragged(port.type) - packed:

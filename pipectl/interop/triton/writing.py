@@ -36,8 +36,8 @@ def model_data(model: Model) -> Data:
     data |= _filled(
         version_policy={"specific": {"versions": list(model.settings["versions"])}} if _has(model, "versions") else {},
         max_batch_size=model.max_rows,
-        input={t.tensor: _tensor(t) for t in model.inputs if t.port not in filled},
-        output={t.tensor: _tensor(t) for t in model.outputs},
+        input={t.tensor: _tensor(t, bool(model.max_rows)) for t in model.inputs if t.port not in filled},
+        output={t.tensor: _tensor(t, bool(model.max_rows)) for t in model.outputs},
         batch_input=[_offsets(p, model) for p in model.packings if p.offsets],
         instance_group=list(_instances(model.settings)),
         optimization=_optimization(model),
@@ -81,8 +81,8 @@ def _micro(nanoseconds: int) -> int:
 # ---- tensors
 
 
-def _tensor(tensor: Tensor, reshapes: bool = True) -> Data:
-    """A tensor without dims is `[1]` on the wire, and only a model reshapes."""
+def _tensor(tensor: Tensor, reshapes: bool) -> Data:
+    """A tensor without dims is `[1]` on the wire; only a model with rows may reshape that to nothing."""
     data: Data = {"data_type": triton_name(tensor.dtype), "dims": list(tensor.dims) or [1]}
     if not tensor.dims and reshapes:
         data["reshape"] = {}
