@@ -51,6 +51,26 @@ def triton(session: Session, folder: str, output: str | None) -> Exit:
     return _written(session, result.module, result.remarks, output)
 
 
+@command.command("kserve")
+@click.argument("file", type=click.Path(), metavar="FILE")
+@_output
+@common
+@click.pass_obj
+def kserve(session: Session, file: str, output: str | None) -> Exit:
+    """From KServe InferenceGraphs in a YAML file.
+
+    Each service becomes a `remote` stage, each node a pipeline: Sequence is calls, Switch `if`, Ensemble calls side
+    by side, Splitter `route`; a soft dependency is a `try`.
+    """
+    from pipectl.interop.libraries import needed
+
+    with needed("yaml", "pyyaml"):
+        from pipectl.interop.kserve.importing import imported
+        from pipectl.interop.kserve.reading import read_graphs
+    module, remarks = imported(read_graphs(Path(file)))
+    return _written(session, module, remarks, output)
+
+
 def _written(session: Session, module: syntax.Module, remarks: Sequence[Remark], output: str | None) -> Exit:
     from pipectl.interop.remarks import listed
     from pipectl.replace import replace_text

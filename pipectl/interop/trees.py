@@ -55,6 +55,16 @@ def size(count: int) -> syntax.Expr:
     return syntax.Literal("bytes", count, literals.size(count), span=NOWHERE)
 
 
+def percent(whole: int) -> syntax.Expr:
+    """`10%`"""
+    return syntax.Literal("percent", whole / 100, f"{whole}%", span=NOWHERE)
+
+
+def binary(op: str, left: syntax.Expr, right: syntax.Expr) -> syntax.Expr:
+    """`left op right`"""
+    return syntax.Binary(op, left, right, span=NOWHERE)
+
+
 def data(value: Any) -> syntax.Expr:
     """JSON data as an expression."""
     match value:
