@@ -20,10 +20,17 @@ COMMANDS = {
     "fmt": "Format .pipe files.",
     "run": "Answer requests with a pipeline.",
     "explain": "Explain a diagnostic by its code.",
-    "import": "Make a .pipe file of another system's configuration.",
+    "lock": "Write down what the models of a file are.",
+    "breaking": "Find what a change breaks for callers.",
+    "import": "Make a .pipe file of what another system was told.",
     "export": "Write a .pipe file as another system's configuration.",
 }
-"""Name and summary of each command; `commands/<name>.py` has it, `import_.py` where the name is a word of Python."""
+"""Name and summary of each command."""
+
+
+def module_of(name: str) -> str:
+    """The module of a command."""
+    return f"pipectl.commands.{name}_" if iskeyword(name) else f"pipectl.commands.{name}"
 
 
 class Lazy(click.Group):
@@ -35,8 +42,7 @@ class Lazy(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        module = f"{name}_" if iskeyword(name) else name
-        command: click.Command = import_module(f"pipectl.commands.{module}").command
+        command: click.Command = import_module(module_of(name)).command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -21,3 +21,7 @@ class OutputError(Hinted):
 
 class ConversionError(Hinted):
     """Something written for or by another system that can not be converted; its text names the place."""
+
+
+class ArtifactError(Hinted):
+    """A stage's file that is missing or can not be read."""
