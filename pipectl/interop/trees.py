@@ -146,7 +146,7 @@ def _items(tree: Tree) -> list[syntax.Setting | syntax.Nested]:
 
 def _blocks(name_: str, tree: Tree) -> list[syntax.Nested]:
     """`name { .. }`, or `level@1 { .. }` for each of some numbers."""
-    if tree and all(k.isdecimal() for k in tree):
+    if tree and all(k.isdecimal() and isinstance(v, dict) for k, v in tree.items()):
         return [syntax.Nested(key(name_), int(k), block(*_items(v)), span=NOWHERE) for k, v in tree.items()]
     return [nested(name_, *_items(tree))]
 

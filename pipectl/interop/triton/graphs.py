@@ -124,7 +124,9 @@ def _size(dim: object) -> int:
 def _ports(draft: _Draft) -> None:
     """Ports that an ensemble can not have."""
     signature = draft.graph.signature
-    inputs = {p.name for p in signature.inputs}
+    for port in signature.inputs:
+        if port.type.stream:
+            draft.no(port.span, f"`{port.name}`: a request can not bring a stream")
     for port in (*signature.inputs, *signature.outputs):
         if port.type.has_rest:
             draft.no(port.span, f"`...` in `{port.name}`: a configuration says how many dims there are")
@@ -134,8 +136,6 @@ def _ports(draft: _Draft) -> None:
             draft.no(port.span, f"`{port.type}` of `{port.name}`: rows of unequal size")
         if port.has_default:
             draft.no(port.span, f"the default of `{port.name}`: a request brings every tensor that is not optional")
-        if port.type.stream and port.name in inputs:
-            draft.no(port.span, f"`{port.name}`: a request can not bring a stream")
     if not draft.graph.calls:
         draft.no(draft.graph.span, f"pipeline `{draft.graph.name}`: it calls no stage")
 

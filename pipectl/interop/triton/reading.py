@@ -35,10 +35,11 @@ class Place:
 def model_of(data: Data, name: str, place: Place) -> Model:
     """The stage of a model's configuration."""
     taken, given = Names("ctx"), Names()
-    inputs = tuple(_tensor(t, f, taken, place) for t, f in named(data.get("input", {})))
+    rows = data.get("max_batch_size", 0) > 0
+    inputs = tuple(_tensor(t, f, taken, place, rows) for t, f in named(data.get("input", {})))
     packings = tuple(_packings(data, inputs, taken))
     inputs += tuple(Tensor(p.offsets, p.tensor, p.dtype, (-1,)) for p in packings if p.offsets)
-    outputs = tuple(_tensor(t, f, given, place) for t, f in named(data.get("output", {})))
+    outputs = tuple(_tensor(t, f, given, place, rows) for t, f in named(data.get("output", {})))
     settings = _settings(data, inputs)
     backend = _OURS.get(data.get("backend", ""), "triton")
     sequence, states = data.get("sequence_batching"), Names()
@@ -84,10 +85,10 @@ def _versions(data: Data, place: Place) -> tuple[int, ...]:
 # ---- tensors
 
 
-def _tensor(tensor: str, fields: Data, names: Names, place: Place) -> Tensor:
-    """Its dims are those that the model sees where that is none at all; other reshapes stay Triton's."""
+def _tensor(tensor: str, fields: Data, names: Names, place: Place, rows: bool) -> Tensor:
+    """Its dims are those that the model sees where a row is a single value; other reshapes stay Triton's."""
     dims = tuple(fields.get("dims", ()))
-    alone = fields.get("reshape", None) == {} and dims == (1,)
+    alone = rows and fields.get("reshape") == {} and dims == (1,)
     labels = fields.get("label_filename", "")
     return Tensor(
         port=names.of(tensor),

@@ -167,10 +167,12 @@ def _reasons(stage: ir.Stage, kept: Mapping[str, Any]) -> Iterator[NoEqual]:
 
 
 def _port_reasons(stage: ir.Stage) -> Iterator[NoEqual]:
+    for port in stage.signature.inputs:
+        if port.type.stream:
+            yield _no(port.span or place_of(stage), f"`{port.name}`: a model can not take a stream")
     filled = {port for r in stage.contract.ragged for port in (r.mask, r.lengths, r.offsets)}
     packed = {r.dim for r in stage.contract.ragged if r.how == "pack"}
     rows = stage.signature.has_rows
-    inputs = {p.name for p in stage.signature.inputs}
     for port in (*stage.signature.inputs, *stage.signature.outputs):
         span = port.span or place_of(stage)
         if port.type.has_rest:
@@ -179,8 +181,6 @@ def _port_reasons(stage: ir.Stage) -> Iterator[NoEqual]:
             yield _no(span, f"`{port.name}`, which has no `*` beside ports that do: all tensors of a batch have rows")
         elif not rows and not port.type.dims and stage.backend in NATIVE:
             yield _no(span, f"the single value `{port.name}` without rows: its backends take `[1]` at least")
-        if port.type.stream and port.name in inputs:
-            yield _no(span, f"`{port.name}`: a model can not take a stream")
         if _ragged(port.type) - packed:
             yield _no(span, f"`{port.type}` of `{port.name}`: rows of unequal size need `pack`")
 
