@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import groupby
+from textwrap import fill
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +19,26 @@ class Remark:
         return f"{self.about}: {self.text}"
 
 
+COMMON = 4
+"""Things that share a remark before it is told once for all of them."""
+
+
 def listed(remarks: Iterable[Remark]) -> str:
-    """The remarks for people: one block for each thing they are about, each text once."""
-    lines = []
-    for about, group in groupby(sorted(remarks, key=lambda r: r.about), key=lambda r: r.about):
-        lines.append(f"{about}\n")
-        lines += [f"  {text}\n" for text in dict.fromkeys(r.text for r in group)]
+    """The remarks for people: what is said of many things once, then a block for each thing."""
+    by_text: dict[str, list[str]] = {}
+    by_thing: dict[str, list[str]] = {}
+    for remark in dict.fromkeys(remarks):
+        by_text.setdefault(remark.text, []).append(remark.about)
+    for text, things in by_text.items():
+        for thing in things if len(things) < COMMON else ():
+            by_thing.setdefault(thing, []).append(text)
+    lines = [_common(text, things) for text, things in by_text.items() if len(things) >= COMMON]
+    lines += [f"{thing}\n" + "".join(f"  {text}\n" for text in texts) for thing, texts in sorted(by_thing.items())]
     return "".join(lines)
+
+
+def _common(text: str, things: list[str]) -> str:
+    """One line, and below it what it is about, wrapped."""
+    kind = things[0].partition(" ")[0]
+    names = ", ".join(sorted(thing.removeprefix(f"{kind} ") for thing in things))
+    return f"{len(things)} {kind}s: {text}\n{fill(names, 100, initial_indent='  ', subsequent_indent='  ')}\n"
