@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from .batcher import Entry
@@ -24,8 +24,12 @@ from .errors import DeadlineExceeded, InvalidArgument, Overloaded, StageFailed
 from .join import Columns
 from .request import Outcome, Request
 from .stage import Slot, StageRuntime
+from .tap import Tap
 from .variant import Edge, Node
 from .workers import Task, Worker
+
+if TYPE_CHECKING:
+    from .execute import Run
 
 Ends = list[tuple[Request, Outcome]]
 Places = list[tuple[Node, Cohort]]
@@ -42,13 +46,16 @@ class Flow:
         workers: Worker,
         end: Callable[[Sequence[tuple[Request, Outcome]]], int],
         rested: Callable[[], None],
+        tap: Tap | None = None,
     ) -> None:
-        """`end` ends requests; `rested` is called with the lock held after an instance was freed."""
+        """`end` ends requests; `rested` is called with the lock held after an instance was freed. `tap` sees every
+        call's values."""
         self.clock = clock
         self.lock = lock
         self.workers = workers
         self.end = end
         self.rested = rested
+        self.tap = tap
         self.copies: dict[str, Copies] = {}
         """Copies at joins, doors and the egress, by node or pipeline; changed with the lock held."""
 
@@ -121,6 +128,9 @@ class Flow:
     def _execute(self, stage: StageRuntime, slot: Slot, entries: list[Entry]) -> Task | None:
         """Worker: run a group, hand on what it made; the next task for this thread."""
         run = slot.run
+        if self.tap is not None:
+            for entry in entries:
+                self.tap.entered(entry.node, entry.cohort)
         try:
             run.run(entries)
         except Exception as error:  # ours, not the stage's: no request may hang for it
@@ -129,6 +139,8 @@ class Flow:
         ready: Places = []
         done: Places = []
         ended: Ends = [(f.request, f.error) for f in run.failed] if run.failed else []
+        if self.tap is not None:
+            self._show(self.tap, run)
         for node, layout, columns in run.produced:
             self.propagate(node.edges, layout, columns, ready, done, ended)
         run.produced, run.failed = [], []  # an instance that rests keeps nothing alive
@@ -141,6 +153,13 @@ class Flow:
             self._finish(done, ended)
             return None
         return task
+
+    def _show(self, tap: Tap, run: Run) -> None:
+        """What a group came to, before it goes on and requests are answered."""
+        for node, layout, columns in run.produced:
+            tap.made(node, layout, columns)
+        for failed in run.failed:
+            tap.failed(failed.request, failed.error)
 
     def _internal_error(self, node: Node, layout: Layout, cause: Exception) -> None:
         ended: list[tuple[Request, Outcome]] = []

@@ -46,7 +46,7 @@ class _Draft:
             self.labels,
             self.versions,
             self.rows,
-            self.extra,
+            extra=self.extra,
         )
 
 

@@ -13,8 +13,7 @@ from pipectl.interop import trees
 from pipeline_dsl import syntax
 from pipeline_dsl.settings import BACKENDS, KeySpec, tree
 
-from .model import Model, Sequence, State, Tensor
-from .normal import IDLE
+from .model import Model, State, Tensor
 from .overlay import Data
 
 Dims = tuple[int | str, ...]
@@ -151,10 +150,9 @@ def _sequence(model: Model) -> Iterator[syntax.Nested]:
     if sequence is None:
         return
     flat: dict[str, syntax.Expr] = {role: trees.text(tensor) for role, tensor in sequence.controls.items()}
-    if sequence.idle or sequence == Sequence():
-        flat["idle"] = trees.duration(sequence.idle or IDLE * 1000)
-    if sequence.strategy:
-        flat["slots.strategy"] = trees.name(sequence.strategy)
+    if sequence.idle:
+        flat["idle"] = trees.duration(sequence.idle)
+    flat["slots.strategy"] = trees.name(sequence.strategy)
     if sequence.slots:
         flat["slots.max"] = trees.number(sequence.slots)
     if sequence.delay:

@@ -65,7 +65,7 @@ class Sequence:
 
     controls: Mapping[str, str] = field(default_factory=dict)
     idle: int = 0
-    strategy: Literal["", "direct", "oldest"] = ""
+    strategy: Literal["direct", "oldest"] = "direct"
     slots: int = 0
     delay: int = 0
 

@@ -71,9 +71,14 @@ def _counts(data: Data) -> None:
 
 
 def _sequence(data: Data) -> None:
-    batching = data.get("sequence_batching", {})
+    if "sequence_batching" not in data:
+        return
+    batching = dict(data["sequence_batching"])
     if batching.get("max_sequence_idle_microseconds") == IDLE:
-        data["sequence_batching"] = {k: v for k, v in batching.items() if k != "max_sequence_idle_microseconds"}
+        del batching["max_sequence_idle_microseconds"]
+    if "oldest" not in batching:
+        batching.setdefault("direct", {})
+    data["sequence_batching"] = batching
 
 
 def _steps(steps: list[Data], own: set[str]) -> list[Data]:

@@ -245,7 +245,7 @@ def _sequence(data: Data) -> Sequence:
             role = _ROLES.get(control.get("kind", "CONTROL_SEQUENCE_START"))
             if role and one.get("name"):
                 controls.setdefault(role, one["name"])
-    strategy: Literal["", "direct", "oldest"] = "oldest" if "oldest" in data else "direct" if "direct" in data else ""
+    strategy: Literal["direct", "oldest"] = "oldest" if "oldest" in data else "direct"
     slots = data.get(strategy, {})
     return Sequence(
         controls,

@@ -14,6 +14,7 @@ from pipeline_dsl.source import Span
 from pipeline_dsl.types import Ragged, Rows, Sized, TensorType
 
 from .model import BACKENDS, Model, Packing, Sequence, State, Tensor
+from .normal import IDLE
 
 NATIVE = frozenset(BACKENDS) - {"python"}
 """Backends of which Triton runs the artifact itself. Other stages run in pipectl, called by Triton's python."""
@@ -60,8 +61,8 @@ def model_of_stage(stage: ir.Stage, given: ir.Settings) -> tuple[Model, Written]
         versions=contract.versions,
         stream=any(p.type.stream for p in signature.outputs),
         packings=packings,
-        sequence=_sequence(contract.extra.get("sequence"), bool(contract.extra.get("state"))),
-        states=tuple(_states(stage)),
+        sequence=_sequence(contract),
+        states=tuple(_states(contract)),
         settings=settings,
     )
     left = tuple(k for k in settings if not k.startswith(_EQUAL) and (k, stage.backend) != ("threads", "onnx"))
@@ -124,24 +125,37 @@ def _ragged(type_: TensorType) -> set[str]:
     return {s.name for d in type_.dims if isinstance(d, Ragged) for s in d.size.symbols}
 
 
-def _sequence(given: Mapping[str, Any] | None, keeps: bool) -> Sequence | None:
-    if given is None:
-        return Sequence() if keeps else None
-    return Sequence(
-        {role: given[role] for role in ("start", "end", "ready", "id") if role in given},
-        given.get("idle", 0),
-        given.get("slots.strategy", ""),
-        given.get("slots.max", 0),
-        given.get("slots.delay", 0),
-    )
+def _sequence(contract: ir.Contract) -> Sequence | None:
+    """How the stage takes part in sequences; one with a state does."""
+    rule = sequence_rule(contract)
+    if rule is None:
+        return Sequence() if state_rules(contract) else None
+    controls = {role: tensor for role in ("start", "end", "ready", "id") if (tensor := getattr(rule, role))}
+    idle = 0 if rule.idle_ns == IDLE * 1000 else rule.idle_ns
+    return Sequence(controls, idle, rule.strategy, rule.slots, rule.delay_ns)
 
 
-def _states(stage: ir.Stage) -> Iterator[State]:
-    for state in stage.contract.extra.get("state", ()):
-        kind: TensorType | None = state["type"]
-        if kind is not None:
-            dims = tuple(_size(d) for d in kind.dims)
-            yield State(state["name"], kind.dtype.name, dims, state["in"], state["out"], state["init"] == "zeros")
+def sequence_rule(contract: ir.Contract) -> ir.SequenceRule | None:
+    """The stage's `sequence { }`, whether the checker has made a rule of it or left the settings as they are."""
+    given = contract.extra.get("sequence")
+    if contract.sequence is not None or given is None:
+        return contract.sequence
+    names = {"idle": "idle_ns", "slots.strategy": "strategy", "slots.max": "slots", "slots.delay": "delay_ns"}
+    return ir.SequenceRule(**{names.get(key, key): value for key, value in given.items()})
+
+
+def state_rules(contract: ir.Contract) -> tuple[ir.StateRule, ...]:
+    """The stage's `state`s, likewise."""
+    given = contract.extra.get("state", ())
+    plain = (ir.StateRule(s["name"], s["type"], s["init"], s["in"], s["out"]) for s in given if s["type"] is not None)
+    return contract.states or tuple(plain)
+
+
+def _states(contract: ir.Contract) -> Iterator[State]:
+    for rule in state_rules(contract):
+        dims = tuple(_size(d) for d in rule.type.dims)
+        source, target = rule.source or rule.name, rule.target or rule.name
+        yield State(rule.name, rule.type.dtype.name, dims, source, target, rule.init == "zeros")
 
 
 # ---- what can not be written
@@ -159,10 +173,11 @@ def _reasons(stage: ir.Stage, kept: Mapping[str, Any]) -> Iterator[NoEqual]:
     for name in (*stage.contract.tensors_in.values(), *stage.contract.tensors_out.values()):
         if name.permute:
             yield _no(place, f"`permute` of tensor `{name.name}`")
-    for state in stage.contract.extra.get("state", ()):
-        if state["init"] != "zeros" or not state["in"]:
-            yield _no(state["span"], f"state `{state['name']}`: it starts with zeros, and has tensor names")
-    if stage.backend not in NATIVE | {"triton"} and ("sequence" in stage.contract.extra or _streams(stage)):
+    for state in state_rules(stage.contract):
+        if state.init != "zeros":
+            yield _no(place, f"state `{state.name}`: it does not start with zeros")
+    keeps = sequence_rule(stage.contract) is not None or state_rules(stage.contract)
+    if stage.backend not in NATIVE | {"triton"} and (keeps or _streams(stage)):
         yield _no(place, f"stage `{stage.name}`: what runs in pipectl answers each request by itself, and once")
 
 

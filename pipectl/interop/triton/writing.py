@@ -172,7 +172,7 @@ def _sequence(sequence: Sequence, states: tuple[State, ...]) -> Data:
         control_input=[_control(role, tensor) for role, tensor in sequence.controls.items()],
         state=[_state(s) for s in states],
     )
-    return data | ({sequence.strategy: slots} if sequence.strategy else {})
+    return data | {sequence.strategy: slots}
 
 
 def _control(role: str, tensor: str) -> Data:

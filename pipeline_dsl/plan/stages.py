@@ -1,0 +1,146 @@
+"""What the machine has, and one stage as the executor loads and serves it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pipeline_dsl.ir import Bound, Contract
+from pipeline_dsl.types import TensorType
+
+AUTO = -1
+"""`delay = auto`: the wait is learnt from arrivals and service times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One GPU, as its driver calls it."""
+
+    name: str
+    memory: int
+    """Bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """What the machine has; comes as a value, so that planning is pure."""
+
+    cores: int = 1
+    memory: int = 0
+    """Bytes; 0 where unknown."""
+    gpus: tuple[Gpu, ...] = ()
+
+
+Form = Literal["scalar", "dense", "object", "padded", "packed", "ragged"]
+"""How a port's value is handed to an instance.
+
+scalar: a Python value (rank 0 without `*`). dense: an ndarray of the port's dtype. object: an object ndarray (text
+kinds with dims). padded: an ndarray padded along its ragged dim. packed: values of all rows one after the other.
+ragged: a `Ragged` (python stages without a rule)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PortPlan:
+    """One port of a stage, as the backend sees it."""
+
+    name: str
+    type: TensorType
+    form: Form
+    has_default: bool = False
+    default: Any = None
+    pad_value: Any = 0
+    buckets: tuple[int, ...] = ()
+    filled: Literal["", "mask", "lengths", "offsets"] = ""
+    """Not given by a caller but made when `filled_from` is padded or packed."""
+    filled_from: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPolicy:
+    """Limits count rows. `max_rows` 0: no limit. `delay_ns`: how long the oldest cohort may wait for company; AUTO."""
+
+    max_rows: int = 0
+    delay_ns: int = 0
+    preferred: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LevelPolicy:
+    """Queue limits of one priority level. `max_rows` 0: none; `timeout_ns` 0: none."""
+
+    max_rows: int = 1024
+    timeout_ns: int = 0
+    on_timeout: Literal["reject", "delay"] = "reject"
+    """delay: it stays, behind everything that is not late."""
+    allow_override: bool = False
+    """`timeout_ns` is for requests without a deadline of their own; others may wait until theirs."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePolicy:
+    """Level 1 is served first; `levels[n - 1]` is level n."""
+
+    levels: tuple[LevelPolicy, ...] = (LevelPolicy(),)
+    default_level: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Warmup:
+    """Rows and ragged lengths to run before ready."""
+
+    batches: tuple[int, ...] = ()
+    sizes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    count: int = 1
+    data: str = "zero"
+
+
+@dataclass(frozen=True, slots=True)
+class CachePolicy:
+    """Answers that are kept: `max_bytes` in all, each for `ttl_ns` (0: for ever)."""
+
+    max_bytes: int
+    ttl_ns: int = 0
+    key: tuple[str, ...] = ()
+    """Input ports that make the key; none: all."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceClaim:
+    """Units of a shared resource that an execution holds; the engine has as many as the largest claim."""
+
+    name: str
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
+class StagePlan:
+    """One stage (version, device): what its instances load and how its inbox is served."""
+
+    index: int
+    name: str
+    """`encoder`, `emb.encoder`; with `@4` for a pinned version; the call site's id for a private copy."""
+    version: int | None
+    backend: str
+    arguments: Mapping[str, Any]
+    contract: Contract
+    folder: str
+    inputs: tuple[PortPlan, ...]
+    outputs: tuple[PortPlan, ...]
+    bounds: tuple[Bound, ...]
+    has_rows: bool
+    device: str = "cpu"
+    instances: int = 1
+    threads: int = 0
+    """Compute threads of one instance; 0: cores over concurrent instances."""
+    isolate: bool = False
+    """Instances run in processes of their own."""
+    batching: BatchPolicy = BatchPolicy()
+    queue: QueuePolicy = QueuePolicy()
+    warmup: Warmup | None = None
+    cache: CachePolicy | None = None
+    limits: tuple[ResourceClaim, ...] = ()
+    limit_priority: int = 1
+    """Who gets scarce resources first; 1 before 2."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Schedule settings that only the backend reads."""
