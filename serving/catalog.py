@@ -20,9 +20,13 @@ class Clash(ValueError):
 class Catalog:
     """Pipelines and their steps, each with its versions."""
 
-    def __init__(self, deployments: Iterable[Deployment] = (), known: Mapping[str, str] | None = None) -> None:
-        """`known`: names that are not served now, and why. Clash if two deployments have the same."""
+    def __init__(
+        self, deployments: Iterable[Deployment] = (), known: Mapping[str, str] | None = None, *, growing: bool = False
+    ) -> None:
+        """`known`: names that are not served now, and why. `growing`: files are being read whose pipelines are not
+        known yet. Clash if two deployments have the same."""
         self.deployments = tuple(deployments)
+        self.growing = growing
         self.known = dict(known or {})
         self.pipelines: dict[str, dict[int, Served]] = {}
         self.steps: dict[str, dict[int, ServedStep]] = {}
@@ -75,6 +79,8 @@ class Catalog:
     def _missing(self, name: str) -> NotFound | Unavailable:
         if name in self.known:
             return Unavailable(f"pipeline `{name}` is not served now: {self.known[name]}")
+        if self.growing:
+            return Unavailable(f"pipeline `{shown(name)}` is not served yet: files are being loaded")
         names = sorted(self.pipelines)
         hint = did_you_mean(name[:MAX_NAME], names) or f"pipelines: {', '.join(names[:20]) or 'none'}"
         return NotFound(f"there is no pipeline `{shown(name)}`; {hint}")

@@ -81,7 +81,7 @@ class Deployment:
     def _serve(self, name: str, pipeline: PipelinePlan) -> Served:
         steps: dict[str, ServedStep] = {}
         served = Served(name, self.source.version, pipeline, PipelineCodec(pipeline), self, steps)
-        for step in pipeline.steps:
+        for step in pipeline.every_step:
             if step.stage >= 0:
                 steps[step.node] = ServedStep(step.node, step, self.plan.stages[step.stage], served)
         return served

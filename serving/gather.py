@@ -1,7 +1,7 @@
 """Requests that come thick and fast enter the engine together.
 
 What entering, every hand-over between threads and waking the event loop again cost is paid for a cohort, not for a
-request. How many callers there are shows in how many requests were lately under way at once: with N of them each request
+request. How many callers there are shows in how many requests were lately under way at once: with N of them a request
 takes N times what the event loop needs for one, and a part of that it may wait for the others. So a lone caller never
 waits, a few hardly do, and nobody does where requests come more slowly than that.
 """

@@ -30,7 +30,7 @@ def pipeline_config(served: Served) -> Any:
         made = _tensor(config.output, out.name, out.type, batched)
         made.label_filename = out.labels.rpartition("/")[2]
     names = _slot_names(plan)
-    for step in plan.steps:
+    for step in plan.every_step:
         if step.stage >= 0:
             _add_step(config.ensemble_scheduling.step, step, program.stages[step.stage], names)
     config.model_transaction_policy.decoupled = served.codec.streams
@@ -75,7 +75,7 @@ def _slot_names(plan: PipelinePlan) -> dict[int, str]:
     for out in plan.outputs:
         if isinstance(out.source, Slot):
             names.setdefault(out.source.index, out.name)
-    for step in plan.steps:
+    for step in plan.every_step:
         for place, slot in enumerate(step.outputs):
             names.setdefault(slot, f"{step.node}.{place}" if len(step.outputs) > 1 else step.node)
     return names
@@ -85,7 +85,7 @@ def _add_step(steps: Any, step: Step, stage: StagePlan, names: dict[int, str]) -
     made = steps.add(model_name=step.node, model_version=-1)
     for port, source in zip(stage.inputs, step.args):
         if isinstance(source, Slot):
-            made.input_map[port.name] = names[source.index]
+            made.input_map[port.name] = names.get(source.index, f"{step.node}.{port.name}")  # an item of a map
         elif isinstance(source, Constant):
             continue  # the stage gets it with every call; no tensor carries it
     for out, slot in zip(stage.outputs, step.outputs):

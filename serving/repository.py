@@ -242,7 +242,8 @@ class Repository:
             known |= dict.fromkeys(self._names_of(key), "it is loading")
         for key, reason in self._failed.items():
             known |= dict.fromkeys(self._names_of(key), reason)
-        self.catalog = Catalog(self._by_source.values(), known)
+        growing = not self._loading <= self._names.keys()
+        self.catalog = Catalog(self._by_source.values(), known, growing=growing)
         for call in self.on_change:
             call()
 

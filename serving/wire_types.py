@@ -36,7 +36,7 @@ def row_limit(plan: Plan, pipeline: PipelinePlan) -> int:
     """Rows of one request that every stage takes at once; 0 where a port has no rows. More are split."""
     if not is_batched([*(p.type for p in pipeline.inputs), *(p.type for p in pipeline.outputs)]):
         return 0
-    limits = [plan.stages[s.stage].batching.max_rows for s in pipeline.steps if s.stage >= 0]
+    limits = [plan.stages[s.stage].batching.max_rows for s in pipeline.every_step if s.stage >= 0]
     return min([n for n in limits if n], default=1)
 
 

@@ -25,8 +25,12 @@ FLOOR = "echo bytes"
 SERVERS = {
     FLOOR: ["benchmarks.serving.echo", "bytes"],
     "echo v2": ["benchmarks.serving.echo", "v2"],
-    "pipectl w2": ["pipectl", "serve", str(HERE / "w2.pipe"), "--grpc", "127.0.0.1:0", "--drain-delay", "1ms"],
+    "pipectl": ["pipectl", "serve", str(HERE / "w2.pipe"), "--grpc", "127.0.0.1:0", "--drain-delay", "1ms"],
 }
+TRITON = HERE.parents[1] / ".peers" / "triton" / "serve"
+if TRITON.exists():
+    SERVERS["triton 0 ms"] = ["benchmarks.serving.triton", str(TRITON), "0"]
+    SERVERS["triton 1 ms"] = ["benchmarks.serving.triton", str(TRITON), "1000"]
 
 
 @contextmanager

@@ -44,7 +44,7 @@ def decode(data: bytes) -> InferCall:
         found = split(data, 7) if len(data) > BIG else None
         if found is None:
             request = Request.FromString(data)
-            raw = request.raw_input_contents
+            raw = request.raw_input_contents[:]
         else:
             request = Request.FromString(found.head)
             raw = found.fields
@@ -54,8 +54,8 @@ def decode(data: bytes) -> InferCall:
         request.model_name,
         request.model_version,
         request.id,
-        _inputs(request.inputs, raw),
-        [Wanted(o.name, parameters(o.parameters)) for o in request.outputs],
+        _inputs(request.inputs[:], raw),
+        [Wanted(o.name, parameters(o.parameters)) for o in request.outputs] if len(request.outputs) else (),
         parameters(request.parameters),
     )
 
@@ -79,7 +79,7 @@ def _inputs(inputs: Iterable[Any], raw: Sequence[bytes | memoryview]) -> list[Te
     for tensor in inputs:
         given = parameters(tensor.parameters)
         data: Any = None
-        if REGION in given:
+        if given and REGION in given:
             pass
         elif raw:
             if taken == len(raw):
@@ -92,7 +92,7 @@ def _inputs(inputs: Iterable[Any], raw: Sequence[bytes | memoryview]) -> list[Te
             taken += 1
         else:
             data = _contents(tensor)
-        found.append(TensorIn(tensor.name, tensor.datatype, tuple(tensor.shape), data, given))
+        found.append(TensorIn(tensor.name, tensor.datatype, tensor.shape[:], data, given))
     if taken != len(raw):
         raise InvalidArgument(f"raw_input_contents has {len(raw)} entries, the inputs take {taken}")
     return found

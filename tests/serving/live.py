@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, Generic, TypeVar
 
@@ -22,6 +22,12 @@ class Live(Generic[V]):
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(PATIENCE)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for something that other tasks or threads do, and that has no event of its own."""
+    while not condition():  # noqa: ASYNC110 - as said
+        await asyncio.sleep(0.001)
 
 
 @contextmanager

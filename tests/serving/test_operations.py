@@ -181,6 +181,40 @@ def test_config_of_a_pipeline_names_its_steps(server: Server) -> None:
     assert server.value.models.config(ANYONE, "rows.y").backend == "null"
 
 
+CONTROL = """pipe 1
+stage small(x: f32[*, 4]) -> (y: f32[*, 4]) using null()
+stage large(x: f32[*, 4]) -> (y: f32[*, 4]) using null(value = 9)
+stage each(item: f32[4]) -> (y: f32[4]) using null()
+pipeline pick(x: f32[*, 4], big: bool = false) -> (y: f32[*, 4]) {
+  y = if big { a = large(x)
+    yield large(a) } else { yield small(x) }
+  return y
+}
+pipeline apart(x: f32[N, 4]) -> (y: f32[N, 4]) {
+  y = map row in x { yield each(row) }
+  return y
+}
+"""
+
+
+def test_steps_inside_of_constructs_are_steps_too(tmp_path: Path) -> None:
+    path = tmp_path / "control.pipe"
+    path.write_text(CONTROL)
+    with live(running(path)) as server:
+        models = server.value.models
+        steps = [s.model_name for s in models.config(ANYONE, "pick").ensemble_scheduling.step]
+        assert steps == ["pick.a", "pick.large_1", "pick.small_1"]
+        assert all(models.config(ANYONE, name).backend == "null" for name in steps)
+        assert models.config(ANYONE, "apart").ensemble_scheduling.step[0].model_name.startswith("apart.")
+        big = TensorIn("big", "BOOL", (1,), [True])
+        answer = ask(server, InferCall("pick", inputs=[x(), big]))
+        assert output(answer, "y").data.tolist() == [[9, 9, 9, 9]]
+        assert output(ask(server, InferCall("pick", inputs=[x()])), "y").data.tobytes() == ROW
+        assert output(ask(server, InferCall("apart", inputs=[x()])), "y").data.tobytes() == ROW
+        counts = {s.name: s.executions for s in server.value.statistics.statistics(ANYONE)}
+        assert [counts[name] for name in steps] == [1, 1, 1]
+
+
 def test_statistics_count_rows_and_batches(server: Server) -> None:
     before = {s.name: s for s in server.value.statistics.statistics(ANYONE)}
     ask(server, rows(x((2, 4), ROW + ROW)))
