@@ -1,10 +1,10 @@
 """Random modules with nested constructs, as text: well typed by construction, from a seed.
 
-Every value has a kind. `Kind` is what one element has (`vector` f32[4], `single` f32, `flag`, `number`, `word`, `strip`
-of any length), or a list of those along a size: `rows` of group `B` are `f32[B, 4]`, and values of one group have one
-size. `map` turns a list into its items and back, `if`, `match`, `route` and `try` choose among arms that yield the same
-kinds. Private pipelines are called with one element, or over a list. Stages are functions of `FUNCTIONS`, called by the
-backend `function`; poisoned rows make some of them fail, each for itself.
+Every value has a kind: what one element has (`vector` f32[4], `single` f32, `flag`, `number`, `word`, `strip` of any
+length), or a list of those along a size: `rows` of group `B` are `f32[B, 4]`, and values of one group have one size.
+`map` turns a list into its items and back, `if`, `match`, `route` and `try` choose among arms that yield the same
+kinds. Private pipelines are called with one element, or over a list. Stages are functions of `tests.executor`, called
+by the backend `function`; poisoned rows make some of them fail, each for itself.
 
     module = random_module(random.Random(7))
     program = check_text(module.text, OPTIONS)
@@ -13,14 +13,14 @@ backend `function`; poisoned rows make some of them fail, each for itself.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from pipeline_dsl.check import Options, TextLoader
-from tests.executor import functions as given
+from tests.executor.functions import ROW_POISON
 
 OPTIONS = Options(environ={}, loader=TextLoader({}), backends=lambda: ("function",))
 """How such a text is checked: without the machine's environment, and with the backend that it names."""
@@ -35,29 +35,6 @@ class RandomModule(NamedTuple):
 
 
 # ---- stages
-
-
-def judge(v: Any) -> tuple[Any, ...]:
-    """rows -> a flag for each"""
-    return (np.array([int(row[0]) % 2 == 0 for row in v], bool),)
-
-
-def grade(v: Any) -> tuple[Any, ...]:
-    """rows -> 0, 1 or 2 for each"""
-    return (np.array([int(row[0]) % 3 for row in v], np.int64),)
-
-
-def spread(v: Any) -> tuple[Any, ...]:
-    """one vector -> none to three rows, as its second value says"""
-    return (np.tile(np.asarray(v, np.float32), (int(v[1]) % 4, 1)),)
-
-
-FUNCTIONS: dict[str, Callable[..., tuple[Any, ...]]] = {
-    **given.FUNCTIONS,
-    "judge": judge,
-    "grade": grade,
-    "spread": spread,
-}
 
 
 @dataclass(frozen=True)
@@ -470,6 +447,6 @@ def _request(rng: random.Random, index: int) -> dict[str, Any]:
     z = (x * 3 + 1) % 900
     v = ((np.arange(4) + index * 7) % 900).astype(np.float32)
     if rows and rng.random() < 0.2:
-        x[rng.randrange(rows), 0] = given.ROW_POISON + rng.randint(0, 400)
+        x[rng.randrange(rows), 0] = ROW_POISON + rng.randint(0, 400)
     inputs = {"x": x, "z": z, "v": v, "k": "ab"[: index % 3]}
     return {**inputs, "w": (v * 7 + 2) % 900} if rng.random() < 0.5 else inputs
