@@ -14,12 +14,12 @@ import backends
 from executor import Engine, Response
 from executor.errors import Cancelled, DeadlineExceeded, RequestError, StageFailed
 from pipeline_dsl import ir
+from pipeline_dsl.planning import build
 from tests.pipeline_dsl.graphs import HOST
 
 from .functions import ROW_POISON, FunctionBackend
 from .interpreter import Failure, Interpreter
 from .nested_programs import nested_program
-from .nesting import plan
 from .random_programs import RandomProgram, random_inputs, random_wanted
 from .test_random_programs import Asked, Outcome, by_threads, planted, same
 
@@ -32,7 +32,7 @@ def run(seed: int, calm: bool = True) -> None:
     pauses = random.Random(seed + 1)
     backend = FunctionBackend(lambda: pauses.choice([0, 0, 0, 0, 0.0002]))
     backends.register("function", lambda: backend)
-    engine = Engine(plan(made.program, HOST))
+    engine = Engine(build(made.program, HOST))
     engine.start()
     try:
         asked = [ask(made, i, rng) for i in range(REQUESTS)]
