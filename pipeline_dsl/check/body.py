@@ -16,6 +16,7 @@ from pipeline_dsl.operations import OPERATIONS, Typed
 from pipeline_dsl.source import Span
 from pipeline_dsl.types import TensorType
 
+from .facts import Facts
 from .regions import Region, Results, Value
 from .scope import PipelineBinding, Scope
 from .substitution import Substitution
@@ -50,6 +51,7 @@ class Body:
     sink: Sink
     graphs: Mapping[PipelineBinding, ir.Graph | None]
     """Of the pipelines that this one may call; None for one with mistakes."""
+    facts: Facts
     region: Region
     ids: Ids
     names: Substitution

@@ -29,6 +29,7 @@ from pipeline_dsl.source import Span
 from .arms import names_in, names_read
 from .body import Body, Ids
 from .callees import callees
+from .facts import Facts
 from .fitting import fitted
 from .flow_calls import SEQUENCE_ADVICE, STREAM_ADVICE
 from .flow_exprs import outcome_of
@@ -46,6 +47,7 @@ class Graphs:
 
     sink: Sink
     done: dict[PipelineBinding, ir.Graph | None] = field(default_factory=dict)
+    facts: Facts = field(default_factory=Facts)
 
     def of(self, pipeline: PipelineBinding) -> ir.Graph | None:
         """The graph of a pipeline, or None after reporting its mistakes."""
@@ -95,7 +97,7 @@ def _start(pipeline: PipelineBinding, graphs: Graphs) -> Body:
     names = Substitution()
     names.sizes.update((s, Size.of(s)) for size in sizes_of(signature.inputs).values() for s in size.symbols)
     taken = {*region.later, *(p.name for p in signature.inputs)}
-    body = Body(pipeline, graphs.sink, graphs.done, region, Ids(pipeline.name, taken), names)
+    body = Body(pipeline, graphs.sink, graphs.done, graphs.facts, region, Ids(pipeline.name, taken), names)
     for port, written in zip(signature.inputs, decl.signature.inputs, strict=True):
         node = f"{pipeline.name}.{port.name}"
         body.nodes.append(ir.Input(id=node, span=written.span, port=port))
@@ -185,6 +187,7 @@ def _define(body: Body, target: syntax.Target, outcome: Outcome, span: Span) -> 
     if isinstance(outcome, Value):
         outcome = body.settled(outcome, name.text)
     named = None if outcome is None else outcome.named(name.text, name.span)
+    body.facts.define(name.span, named)
     body.region.variables[name.text] = Variable(named, name.span)
 
 
