@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from pipeline_dsl.source import BOM
+
 _PATTERN = re.compile(
     r"""
     (?P<BLANK>[ \t\f\r]+)
@@ -31,8 +33,6 @@ _PATTERN = re.compile(
     """,
     re.VERBOSE,
 )
-
-BOM = "\ufeff"
 
 
 class Lexeme(NamedTuple):
