@@ -22,6 +22,7 @@ COMMANDS = {
     "record": "Keep one request and its tensors in a file.",
     "replay": "Run a recorded request again and compare.",
     "explain": "Explain a diagnostic by its code.",
+    "lsp": "Serve an editor over stdin and stdout.",
 }
 """Name and summary of each command; `commands/<name>.py` has it."""
 

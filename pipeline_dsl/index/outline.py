@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pipeline_dsl import syntax
 from pipeline_dsl.check.arms import below
 from pipeline_dsl.reader.lexer import lexemes
-from pipeline_dsl.source import Span
+from pipeline_dsl.source import Source, Span
 
 from .definitions import Kind
 from .index import Index
@@ -86,9 +86,8 @@ class Fold:
     comment: bool = False
 
 
-def folds(module: syntax.Module) -> list[Fold]:
+def folds(source: Source) -> list[Fold]:
     """Everything between brackets that is longer than a line, and runs of comments."""
-    source = module.source
     found: dict[int, Fold] = {}
     stack: list[int] = []
     comments: list[int] = []

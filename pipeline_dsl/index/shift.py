@@ -19,7 +19,7 @@ class Shift:
     new: str
 
     @cached_property
-    def _edit(self) -> tuple[int, int]:
+    def kept(self) -> tuple[int, int]:
         """Characters that both begin with, and that both end with."""
         if self.old == self.new:
             return len(self.old), 0
@@ -39,10 +39,10 @@ class Shift:
     def near_old(self, offset: int) -> int:
         """`to_old`, or the end of what is the same before the change."""
         found = self.to_old(offset)
-        return self._edit[0] if found is None else found
+        return self.kept[0] if found is None else found
 
     def _moved(self, offset: int, length: int, other: int) -> int | None:
-        prefix, suffix = self._edit
+        prefix, suffix = self.kept
         if offset <= prefix:
             return offset
         return offset - length + other if offset >= length - suffix else None
