@@ -112,12 +112,14 @@ def completions(document: Document, views: list[View], position: types.Position)
     """What may be written at a position: by the last analysis, then what only the last whole text knows."""
     offset = document.lines.offset(position)
     found: dict[str, Item] = {}
+    whole = True
     for view in views:
-        start = _declaration_before(view, offset)
-        for item in complete(view.analysis.index, document.text, offset, start, listed):
+        made = complete(view.analysis.index, document.text, offset, _declaration_before(view, offset), listed)
+        for item in made.items:
             found.setdefault(item.label, item)
+        whole = whole and made.whole
     items = [convert.completion(item, rank, position) for rank, item in enumerate(found.values())]
-    return types.CompletionList(is_incomplete=False, items=items)
+    return types.CompletionList(is_incomplete=not whole, items=items)
 
 
 def _declaration_before(view: View, offset: int) -> int:

@@ -7,6 +7,7 @@ text, and the last one whose text could be read whole. A change is looked at aft
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,9 @@ from .documents import Document, Documents
 
 DELAY = 0.15
 """Seconds without a change before a text is looked at."""
+
+REST = 5.0
+"""Seconds without an analysis before garbage is collected."""
 
 Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
@@ -62,6 +66,7 @@ class Project:
     _states: dict[str, _State] = field(default_factory=dict)
     _shown: dict[str, dict[str, list[Diagnostic]]] = field(default_factory=dict)
     """Mistakes by the open file that was checked, then by the file they are in."""
+    _resting: asyncio.TimerHandle | None = None
     _worker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "analysis"))
 
     # ---- what happens to texts
@@ -77,8 +82,10 @@ class Project:
 
     def closed(self, document: Document) -> None:
         state = self._states.pop(document.path, None)
-        if state is not None and state.timer is not None:
-            state.timer.cancel()
+        if state is not None:
+            if state.timer is not None:
+                state.timer.cancel()
+            _forget({state.now, state.whole})
         before = self._shown.pop(document.path, {})
         self._publish({document.path, *before})
         self._touch_importers(document.path)
@@ -93,6 +100,8 @@ class Project:
         for state in self._states.values():
             if state.timer is not None:
                 state.timer.cancel()
+        if self._resting is not None:
+            self._resting.cancel()
         self._worker.shutdown(wait=False, cancel_futures=True)
 
     # ---- what is known
@@ -157,6 +166,7 @@ class Project:
 
     async def _run(self, state: _State, document: Document) -> None:
         texts = self.documents.texts()
+        self._rest()
         try:
             found = await self.in_thread(lambda: analyse(document.path, document.text, document.version, texts))
         except Exception:  # a mistake of ours must not end the session; what was known stays
@@ -164,11 +174,19 @@ class Project:
             return
         if self._states.get(document.path) is not state:
             return
+        before = {state.now, state.whole}
         state.now = found
         if found.whole:
             state.whole = found
+        _forget(before - {state.now, state.whole})
         if self.documents.by_path[document.path].text == document.text:
             self._show(document.path, found)
+
+    def _rest(self) -> None:
+        """Collects garbage after a while in which nothing was looked at: it stops everything for a moment."""
+        if self._resting is not None:
+            self._resting.cancel()
+        self._resting = asyncio.get_running_loop().call_later(REST, gc.collect)
 
     def _show(self, path: str, analysis: Analysis) -> None:
         before = self._shown.get(path, {})
@@ -186,3 +204,9 @@ class Project:
             else:
                 found = list(dict.fromkeys(d for by_file in self._shown.values() for d in by_file.get(path, [])))
             self.publish(path, found)
+
+
+def _forget(analyses: set[Analysis | None]) -> None:
+    for analysis in analyses:
+        if analysis is not None:
+            analysis.index.forget()

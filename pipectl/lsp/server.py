@@ -6,6 +6,7 @@ coroutines, so a cancelled request ends where it waits. Nothing but the protocol
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -275,6 +276,7 @@ def make(delay: float = DELAY) -> PipeServer:
 def serve() -> None:
     """Talks over stdin and stdout until the client is gone. What anything else prints goes to stderr."""
     sys.setswitchinterval(SWITCH)
+    gc.disable()  # the project collects when nothing happens
     logging.getLogger("pygls").setLevel(logging.CRITICAL)  # it logs each refusal with a traceback
     stdout = sys.stdout.buffer
     sys.stdout = sys.stderr

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal
 
@@ -52,6 +52,8 @@ _OPTIONS = {
         "first": "for a stream: until its first element",
     },
 }
+MOST = 200
+"""Items of one answer. Where there are more, the editor asks again when more letters are written."""
 _CONTROL = ("if", "map", "match", "route", "try")
 _CONSTANTS = ("true", "false", "null", "not")
 
@@ -68,22 +70,45 @@ class Item:
     """What is written; "": the label."""
     behind: int = 0
     """Characters before the cursor that it takes the place of, where that is more than a word."""
+    about: Definition | None = field(default=None, repr=False)
+    """What detail and documentation are taken from if the item is shown."""
 
 
-def complete(index: Index, text: str, offset: int, start: int, lister: Lister | None = None) -> list[Item]:
-    """The items at an offset of a text. `start` is where a declaration begins, at or before the offset.
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """Items, best first; and whether they are all there are."""
 
-    `lister` shows folders, for paths of imports."""
+    items: tuple[Item, ...]
+    whole: bool = True
+
+
+def complete(
+    index: Index, text: str, offset: int, start: int, lister: Lister | None = None, most: int = MOST
+) -> Completion:
+    """What may stand at an offset of a text. `start` is where a declaration begins, at or before the offset.
+
+    `lister` shows folders, for paths of imports. Where there are more items than `most`, those that fit what is
+    written so far."""
     context = context_of(read(text, start, offset))
-    items = (
-        _MAKERS.get(context.what, _nothing)(index, context)
-        if context.what != "path"
-        else _paths(context, index, lister)
-    )
+    found = _paths(context, index, lister) if context.what == "path" else _MAKERS[context.what](index, context)
     unique: dict[str, Item] = {}
-    for item in items:
+    for item in found:
         unique.setdefault(item.label, item)
-    return list(unique.values())
+    items = list(unique.values())
+    whole = len(items) <= most
+    if not whole:
+        items = [item for item in items if fits(context.prefix, item.label)][:most]
+    return Completion(tuple(_described(item) for item in items), whole)
+
+
+def fits(word: str, label: str) -> bool:
+    """Whether a label has the letters of a word in this order, as editors choose."""
+    rest = iter(label.lower())
+    return all(letter in rest for letter in word.lower())
+
+
+def _described(item: Item) -> Item:
+    return item if item.about is None else replace(item, detail=_detail(item.about), doc=item.about.doc)
 
 
 def _nothing(index: Index, context: Context) -> Iterator[Item]:
@@ -184,7 +209,7 @@ def item_of(definition: Definition, name: str) -> Item:
     """A declaration as an item."""
     target = definition.target or definition
     kinds: dict[str, ItemKind] = {"stage": "stage", "pipeline": "pipeline", "type": "type", "module": "module"}
-    return Item(name, kinds.get(target.kind, "name"), _detail(target), target.doc)
+    return Item(name, kinds.get(target.kind, "name"), about=target)
 
 
 def _detail(definition: Definition) -> str:
@@ -412,6 +437,7 @@ def _paths(context: Context, index: Index, lister: Lister | None) -> Iterator[It
 
 
 _MAKERS: dict[str, Callable[[Index, Context], Iterator[Item]]] = {
+    "nothing": _nothing,
     "declaration": _declaration,
     "word": _words,
     "arm": _words,
