@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pipeline_dsl.source import BOM
 
-_PATTERN = re.compile(
+PATTERN = re.compile(
     r"""
     (?P<BLANK>[ \t\f\r]+)
   | (?P<NAME>[A-Za-z_][A-Za-z0-9_]*)
@@ -33,6 +33,7 @@ _PATTERN = re.compile(
     """,
     re.VERBOSE,
 )
+"""Every lexeme; the grammars of editors are made from its parts."""
 
 
 class Lexeme(NamedTuple):
@@ -47,7 +48,7 @@ class Lexeme(NamedTuple):
 def lexemes(text: str) -> Iterator[Lexeme]:
     """All lexemes but blanks. A text block that is not closed takes the rest of the text."""
     position = len(BOM) if text.startswith(BOM) else 0
-    for match in _PATTERN.finditer(text, position):
+    for match in PATTERN.finditer(text, position):
         kind = match.lastgroup
         if kind == "BLANK" or kind is None:
             continue
