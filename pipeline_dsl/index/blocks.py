@@ -15,7 +15,7 @@ from pipeline_dsl.source import Span
 from .definitions import Definition, Topic
 from .expressions import expression, type_
 from .found import Found
-from .names import Callee, Names, callee_of, definition_in, module_of, of_port, port_in
+from .names import Callee, Names, callee_in, callee_of, definition_in, module_of, of_port, port_in
 from .spans import key_parts
 
 _PORT_LISTS = frozenset({"cache.key"})
@@ -31,8 +31,10 @@ class Place:
     stage: Callee | None = None
 
 
-def backend_of(stage: syntax.Stage) -> str:
-    """The name in `using name(..)`."""
+def backend_of(stage: syntax.Stage | syntax.Pipeline) -> str:
+    """The name in `using name(..)`; "" for a pipeline."""
+    if isinstance(stage, syntax.Pipeline):
+        return ""
     callee = stage.using.callee
     return callee.text if isinstance(callee, syntax.Name) else ""
 
@@ -69,7 +71,10 @@ def _key(path: tuple[str, ...], span: Span, place: Place, found: Found) -> None:
     literal = ".".join(path) == spec.name if isinstance(spec, KeySpec) else True
     if literal or place.stage is None:
         name = ".".join(path)
-        found.explain(Topic(span, "setting", name, spec) if isinstance(spec, KeySpec) else Topic(span, "block", name))
+        if isinstance(spec, KeySpec):
+            found.explain(Topic(span, "setting", name, spec))
+        else:
+            found.explain(Topic(span, "block", name, inside=place.keys.allowed(path)))
     elif path[0] in _SIZE_BLOCKS:
         found.refer(span, size_of(place.stage, path[-1]))
     else:
@@ -159,40 +164,34 @@ def profile(decl: syntax.Profile, names: Names, found: Found) -> None:
 
 
 def _selector(key: syntax.Key, names: Names, found: Found) -> Place:
-    """Follows `emb.encoder`, `pipeline.node`; gives the keys that may be set there."""
+    """Follows `emb.encoder`, `pipeline.node`, `pipeline.node.inner`; gives the keys that may be set there."""
     scope = names.scope
-    chosen: Definition | None = None
-    for name, span in zip(key.parts, key_parts(key), strict=False):
-        decl = chosen.node if chosen is not None else None
-        if isinstance(decl, syntax.Pipeline):
-            node = _node(decl, name, found)
-            found.refer(span, node)
-            return _place(_callee_of_node(node, names, found), names)
-        chosen = definition_in(scope, name)
-        found.refer(span, chosen)
+    parts = list(zip(key.parts, key_parts(key), strict=False))
+    callee: Callee | None = None
+    while parts and callee is None:
+        name, span = parts.pop(0)
+        found.refer(span, definition_in(scope, name))
+        callee = callee_in(scope, name)
         scope = module_of(scope, name) or scope
-    decl = chosen.target.node if chosen is not None and chosen.target else chosen.node if chosen else None
-    if isinstance(decl, syntax.Pipeline):
-        return Place(tree("pipeline"), names)
-    return _place(Callee(decl, scope) if isinstance(decl, syntax.Stage) else None, names)
+    whole = not parts
+    for name, span in parts:
+        node = _node(callee, name, found) if callee is not None else None
+        found.refer(span, node)
+        made = found.nodes.get(node) if node is not None else None
+        callee = callee_of(made.callee, Names(callee.scope, span)) if made is not None and callee is not None else None
+    if callee is not None and isinstance(callee.decl, syntax.Pipeline):
+        return Place(tree("pipeline" if whole else "stage"), names)
+    backend = backend_of(callee.decl) if callee is not None else ""
+    return Place(tree("stage", backend), names, callee)
 
 
-def _place(stage: Callee | None, names: Names) -> Place:
-    backend = backend_of(stage.decl) if stage and isinstance(stage.decl, syntax.Stage) else ""
-    return Place(tree("stage", backend), names, stage)
-
-
-def _node(pipeline: syntax.Pipeline, name: str, found: Found) -> Definition | None:
-    """A variable of a pipeline of this file."""
-    span = pipeline.body.span
+def _node(pipeline: Callee, name: str, found: Found) -> Definition | None:
+    """A variable of a pipeline of this file, or an output that is returned by name."""
+    if not isinstance(pipeline.decl, syntax.Pipeline):
+        return None
+    span = pipeline.decl.body.span
     for region in found.regions:
         inside = region.span.source is span.source and span.start <= region.span.start <= span.end
         if inside and name in region.local:
             return region.local[name]
-    return None
-
-
-def _callee_of_node(node: Definition | None, names: Names, found: Found) -> Callee | None:
-    """The stage that is called where a node is defined."""
-    made = found.values.get(node) if node is not None else None
-    return callee_of(made.callee, names) if isinstance(made, syntax.Call) else None
+    return of_ports(pipeline, "output", name)

@@ -47,12 +47,17 @@ def _targets(assign: syntax.Assign, region: Names, found: Found) -> None:
         region.local[name.text] = found.define(variable)
         if len(assign.targets) == 1:
             found.values[variable] = assign.value
+        if target is assign.targets[0] and isinstance(assign.value, syntax.Call):
+            found.nodes[variable] = assign.value
 
 
 def _returned(out: syntax.Out, region: Names, outputs: Mapping[str, Definition], found: Found) -> None:
     """`return a` names the output and the variable at once."""
+    output = outputs.get(out.name.text) if out.name is not None else None
     if out.name is not None:
-        found.refer(out.name.span, outputs.get(out.name.text))
+        found.refer(out.name.span, output)
+        if output is not None and isinstance(out.value, syntax.Call):
+            found.nodes[output] = out.value
     elif isinstance(out.value, syntax.Name) and out.value.text in outputs:
         text, span = out.value.text, out.value.span
         found.refer(span, region.definition(text), form=f"{text} = {{}}")

@@ -201,7 +201,7 @@ def _types(index: Index, decl: syntax.Pipeline | None) -> dict[str, str]:
 def _declared(scope: Scope, kinds: tuple[str, ...]) -> Iterator[Item]:
     for name in scope.names:
         definition = definition_in(scope, name)
-        if definition is not None and definition.kind in kinds:
+        if definition is not None and (definition.target or definition).kind in kinds:
             yield item_of(definition, name)
 
 

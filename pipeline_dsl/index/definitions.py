@@ -77,7 +77,7 @@ class Occurrence:
     """What a new name is written as here. `return a` is `a = {}` for the variable and `{} = a` for the output."""
 
 
-TopicKind = Literal["setting", "block", "dtype", "function", "backend", "selector"]
+TopicKind = Literal["setting", "block", "dtype", "function", "backend"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +89,5 @@ class Topic:
     name: str
     """In full: `batching.max`."""
     spec: KeySpec | None = None
+    inside: tuple[str, ...] = ()
+    """Keys of a block."""

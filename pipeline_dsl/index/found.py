@@ -20,6 +20,8 @@ class Found:
     regions: list[Names] = field(default_factory=list)
     values: dict[Definition, syntax.Rhs] = field(default_factory=dict)
     """What stands right of `=`, for variables that are given it alone."""
+    nodes: dict[Definition, syntax.Call] = field(default_factory=dict)
+    """The call behind a node, by what names it: the first target, or the output it is returned as."""
     imports: list[tuple[Span, Definition]] = field(default_factory=list)
     """Where a path is written, and the file it leads to."""
 

@@ -42,7 +42,7 @@ class Frame:
 
     def end(self) -> None:
         """A statement or item is over."""
-        if "=" in self.words:
+        if self.opener == "{" and "=" in self.words:
             at = self.words.index("=")
             targets = _targets(self.words[:at])
             right = tuple(self.words[at + 1 :])

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from pipeline_dsl import syntax
 from pipeline_dsl.check.scope import ValueBinding
+from pipeline_dsl.diagnostics import CompileError
 from pipeline_dsl.dtypes import DTYPES
 from pipeline_dsl.literals import duration, size, spelled
 from pipeline_dsl.operations import OPERATIONS
@@ -17,6 +18,7 @@ from .definitions import Definition, Topic
 from .index import Index
 from .names import definition_in
 from .shown import known, short, types_of
+from .spans import head
 
 Hover = tuple[str, Span]
 """Markdown, and the word it is about."""
@@ -106,17 +108,24 @@ def _declared(definition: Definition) -> str:
             pass
         case _:
             return definition.name
-    text = to_text(syntax.Module(definition.span.source, None, (decl,), span=decl.span)).strip()
+    try:
+        text = to_text(syntax.Module(definition.span.source, None, (decl,), span=decl.span)).strip()
+    except CompileError:  # beyond a limit, and that has been told
+        return head(decl).text
     return text.removesuffix("{}").rstrip() if isinstance(decl, syntax.Pipeline | syntax.Profile) else text
 
 
 def _value(index: Index, definition: Definition) -> str:
     """The value that a const or param has now, where its declaration does not show it."""
+    written = getattr(definition.node, "value", None) or getattr(definition.node, "default", None)
     for scope in (index.scope, *index.scope.imported()):
         found = scope.lookup(definition.name)
         if isinstance(found, ValueBinding) and found.decl is definition.node:
             origin = f", from {found.origin}" if found.origin and found.origin != "default" else ""
             text = spelled(found.value, found.type)
+            shown = isinstance(written, syntax.Literal) or (written is not None and written.span.text == text)
+            if shown and not origin:
+                return ""
             return f"`{text}`{origin}" if len(text) <= 200 and "\n" not in text else ""
     return ""
 
@@ -137,7 +146,8 @@ def about_topic(topic: Topic) -> str:
         return about_key(topic.spec, topic.name)
     match topic.kind:
         case "block":
-            return f"`{topic.name}`: a block of settings"
+            keys = ", ".join(f"`{key}`" for key in topic.inside)
+            return f"`{topic.name}`: a block with {keys or 'names that the file chooses'}"
         case "dtype":
             return _dtype(topic.name)
         case "function":
