@@ -118,6 +118,13 @@ class Project:
             await self._look(document.path)
         return self.views(document)
 
+    async def known_at(self, document: Document, offset: int) -> list[View]:
+        """`known`; for a place that was written just now, after the analysis of the text as it is."""
+        views = await self.known(document)
+        if views and views[0].shift.to_old(offset) is None:
+            await self._look(document.path)
+        return self.views(document)
+
     async def exact(self, document: Document) -> View | None:
         """The analysis of this very text; None if it was changed or closed meanwhile."""
         state = self._states.get(document.path)

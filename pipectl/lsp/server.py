@@ -105,17 +105,20 @@ class Features:
 
     # ---- one name
 
+    async def _views(self, document: Document, position: types.Position) -> list[View]:
+        return await self.project.known_at(document, document.lines.offset(position))
+
     async def hover(self, params: types.HoverParams) -> types.Hover | None:
         document = self._document(params.text_document)
         if document is None:
             return None
-        return answers.hover_at(document, await self.project.known(document), params.position)
+        return answers.hover_at(document, await self._views(document, params.position), params.position)
 
     async def definition(self, params: types.DefinitionParams) -> types.Location | None:
         document = self._document(params.text_document)
         if document is None:
             return None
-        views = await self.project.known(document)
+        views = await self._views(document, params.position)
         return answers.definition_at(document, views, params.position, self.encoding)
 
     async def highlight(self, params: types.DocumentHighlightParams) -> list[types.DocumentHighlight] | None:
@@ -130,7 +133,7 @@ class Features:
         document = self._document(params.text_document)
         if document is None:
             return None
-        found = answers.occurrence_at(document, await self.project.known(document), params.position)
+        found = answers.occurrence_at(document, await self._views(document, params.position), params.position)
         if found is None:
             return None
         indexes = await self._mentioning(found.definition)
