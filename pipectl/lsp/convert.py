@@ -81,11 +81,9 @@ def title(found: Diagnostic) -> str:
 def text_edits(edits: Iterable[Edit | Change], encoding: str) -> dict[str, list[types.TextEdit]]:
     """Edits by the path of their file."""
     found: dict[str, list[types.TextEdit]] = {}
-    lines: dict[str, Lines] = {}
     for edit in edits:
-        source = edit.span.source
-        at = lines.setdefault(source.path, Lines(source.text, encoding))
-        found.setdefault(source.path, []).append(types.TextEdit(at.range(edit.span.start, edit.span.end), edit.text))
+        made = types.TextEdit(span_range(edit.span, encoding), edit.text)
+        found.setdefault(edit.span.source.path, []).append(made)
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from lsprotocol import types
 
@@ -75,6 +75,12 @@ class Lines:
         return len(line)
 
 
+@lru_cache(maxsize=32)
+def lines_of(text: str, encoding: str) -> Lines:
+    """The lines of a text, kept for the next place in it."""
+    return Lines(text, encoding)
+
+
 def span_range(span: Span, encoding: str) -> types.Range:
     """The range of a span in its own source."""
-    return Lines(span.source.text, encoding).range(span.start, span.end)
+    return lines_of(span.source.text, encoding).range(span.start, span.end)

@@ -146,8 +146,9 @@ class Features:
         return types.Location(document.uri if document else to_uri(path), at)
 
     async def _mentioning(self, definition: Definition) -> list[Index]:
-        folders = [to_path(uri) for uri in self.server.workspace.folders]
-        folders = folders or [os.path.dirname(definition.span.source.path)]
+        workspace = self.server.workspace
+        folders = [to_path(uri) for uri in workspace.folders] or [workspace.root_path or ""]
+        folders = [f for f in folders if f] or [os.path.dirname(definition.span.source.path)]
         texts = self.project.documents.texts()
         return await self.project.in_thread(lambda: mentioning(definition, folders, texts))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from pipeline_dsl import syntax
 
@@ -13,21 +14,34 @@ from .found import Found
 from .names import Names
 
 
-def body(tree: syntax.Body, region: Names, outputs: Mapping[str, Definition], found: Found) -> None:
-    """The statements of one body. `region` is its own; `outputs` those of the pipeline."""
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What statements that give values may name."""
+
+    outputs: Mapping[str, Definition]
+    """Of the pipeline, for `return`."""
+    targets: Mapping[str, Definition]
+    """Left of the construct that an arm belongs to, for `yield`."""
+
+
+def body(tree: syntax.Body, region: Names, around: Around, found: Found) -> None:
+    """The statements of one body; `region` is its own."""
     found.regions.append(region)
     for statement in tree.statements:
         if isinstance(statement, syntax.Assign):
             _targets(statement, region, found)
     for statement in tree.statements:
         match statement:
-            case syntax.Assign(value=value):
-                _right(value, region, outputs, found)
+            case syntax.Assign(targets=targets, value=value):
+                named = {t.name.text: region.local[t.name.text] for t in targets if t.name.text in region.local}
+                _right(value, region, replace(around, targets=named), found)
             case syntax.Return(outs=outs):
                 for out in outs:
-                    _returned(out, region, outputs, found)
+                    _returned(out, region, around.outputs, found)
             case syntax.Yield(outs=outs):
                 for out in outs:
+                    if out.name is not None:
+                        found.refer(out.name.span, around.targets.get(out.name.text))
                     expression(out.value, region, found)
             case syntax.Nested(block=block):
                 block_values(block, region, found)
@@ -66,27 +80,27 @@ def _returned(out: syntax.Out, region: Names, outputs: Mapping[str, Definition],
     expression(out.value, region, found)
 
 
-def _right(value: syntax.Rhs, region: Names, outputs: Mapping[str, Definition], found: Found) -> None:
+def _right(value: syntax.Rhs, region: Names, around: Around, found: Found) -> None:
     match value:
         case syntax.If():
-            _if(value, region, outputs, found)
+            _if(value, region, around, found)
         case syntax.Match(subject=subject, cases=cases, default=default):
             expression(subject, region, found)
             for case in cases:
                 _all(case.values, region, found)
-                body(case.body, region.inner(case.body.span), outputs, found)
+                body(case.body, region.inner(case.body.span), around, found)
             if default is not None:
-                body(default, region.inner(default.span), outputs, found)
+                body(default, region.inner(default.span), around, found)
         case syntax.Map():
-            _map(value, region, outputs, found)
+            _map(value, region, around, found)
         case syntax.Route(key=key, arms=arms):
             _all([] if key is None else [key], region, found)
             for arm in arms:
                 share = arm.weight if isinstance(arm, syntax.RouteArm) else arm.sample
                 _all([] if share is None else [share], region, found)
-                body(arm.body, region.inner(arm.body.span), outputs, found)
+                body(arm.body, region.inner(arm.body.span), around, found)
         case syntax.Try():
-            _try(value, region, outputs, found)
+            _try(value, region, around, found)
         case _:
             expression(value, region, found)
 
@@ -96,32 +110,32 @@ def _all(exprs: Iterable[syntax.Expr], region: Names, found: Found) -> None:
         expression(expr, region, found)
 
 
-def _if(tree: syntax.If, region: Names, outputs: Mapping[str, Definition], found: Found) -> None:
+def _if(tree: syntax.If, region: Names, around: Around, found: Found) -> None:
     part: syntax.Body | syntax.If | None = tree
     while isinstance(part, syntax.If):
         expression(part.condition, region, found)
-        body(part.body, region.inner(part.body.span), outputs, found)
+        body(part.body, region.inner(part.body.span), around, found)
         part = part.orelse
     if part is not None:
-        body(part, region.inner(part.span), outputs, found)
+        body(part, region.inner(part.span), around, found)
 
 
-def _map(tree: syntax.Map, region: Names, outputs: Mapping[str, Definition], found: Found) -> None:
+def _map(tree: syntax.Map, region: Names, around: Around, found: Found) -> None:
     _all((option.value for option in tree.options), region, found)
     inner = region.inner(tree.body.span)
     for item in tree.iters:
         expression(item.source, region, found)
         _local(item.name, item, inner, found)
-    body(tree.body, inner, outputs, found)
+    body(tree.body, inner, around, found)
 
 
-def _try(tree: syntax.Try, region: Names, outputs: Mapping[str, Definition], found: Found) -> None:
+def _try(tree: syntax.Try, region: Names, around: Around, found: Found) -> None:
     _all((option.value for option in tree.options), region, found)
-    body(tree.body, region.inner(tree.body.span), outputs, found)
+    body(tree.body, region.inner(tree.body.span), around, found)
     inner = region.inner(tree.fallback.span)
     if tree.error is not None:
         _local(tree.error, tree, inner, found)
-    body(tree.fallback, inner, outputs, found)
+    body(tree.fallback, inner, around, found)
 
 
 def _local(name: syntax.Ident, node: syntax.Node, region: Names, found: Found) -> None:

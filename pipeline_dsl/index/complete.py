@@ -13,9 +13,12 @@ from itertools import pairwise
 from typing import Literal
 
 from pipeline_dsl import syntax
+from pipeline_dsl.check.load import candidates
 from pipeline_dsl.check.scope import Scope
+from pipeline_dsl.diagnostics import Sink
 from pipeline_dsl.dtypes import DTYPES
 from pipeline_dsl.operations import FUNCTIONS, OPERATIONS
+from pipeline_dsl.parse import parse
 from pipeline_dsl.reader.layout import DECLARATIONS
 from pipeline_dsl.settings import BACKENDS, KeySpec, KeyTree, tree
 from pipeline_dsl.unparse import type_text
@@ -28,7 +31,7 @@ from .expressions import CALL_OPTIONS
 from .frames import read
 from .hover import about_key
 from .index import Index
-from .names import Callee, callee_in, definition_in, module_of, public
+from .names import Callee, callee_in, definition_in, module_of, of_declaration, public
 from .shown import inline
 
 ItemKind = Literal[
@@ -414,14 +417,25 @@ def _placeholder(index: Index, context: Context) -> Iterator[Item]:
 
 
 def _imported(index: Index, context: Context) -> Iterator[Item]:
-    """Public names of the file of a `from`."""
-    path = context.place.strip('"')
-    for decl in index.module.decls:
-        if isinstance(decl, syntax.FromImport | syntax.Import) and decl.path == path:
-            for span, file in index.imports:
-                if span == decl.path_span:
-                    scopes = (s for s in index.scope.imported() if s.module.source.path == file.name)
-                    yield from (item_of(d, d.name) for s in scopes for d in public(s))
+    """Public names of the file of a `from`. The line does not parse before one is written, so the file is read here."""
+    for decl in _declarations(index, context.place.strip('"')):
+        private = isinstance(decl, syntax.Pipeline) and decl.private
+        if not private and not isinstance(decl, syntax.Import | syntax.FromImport | syntax.Profile):
+            yield item_of(of_declaration(decl), decl.name.text)
+
+
+def _declarations(index: Index, path: str) -> tuple[syntax.Decl, ...]:
+    """The declarations of a file that is imported, or could be; none if it can not be read."""
+    options = index.scope.options
+    for place in candidates(path, index.source.path, options.search_path):
+        for scope in index.scope.imported():
+            if scope.module.source.path == place:
+                return scope.module.decls
+        try:
+            return parse(options.loader.read(place), Sink()).decls
+        except (OSError, ValueError):
+            continue
+    return ()
 
 
 def _paths(context: Context, index: Index, lister: Lister | None) -> Iterator[Item]:

@@ -7,7 +7,7 @@ from pipeline_dsl.check.scope import Imported, ModuleBinding, Scope
 from pipeline_dsl.settings import BACKENDS, foreign, tree
 
 from .blocks import Place, backend_of, block_values, profile, settings
-from .bodies import body
+from .bodies import Around, body
 from .definitions import Definition, Topic
 from .expressions import expression, type_
 from .found import Found
@@ -135,4 +135,4 @@ def _pipeline(decl: syntax.Pipeline, names: Names, found: Found) -> None:
     _where(decl.where, names, found)
     region = names.inner(decl.body.span)
     region.local.update(inputs)
-    body(decl.body, region, outputs, found)
+    body(decl.body, region, Around(outputs, {}), found)

@@ -104,6 +104,7 @@ def test_in_a_body(text: str, first: list[str]) -> None:
         ("\nprofile x {\n  classify@4 { queue { level@1 { |", ["max", "timeout"]),
         ('\nfrom "vision.pipe" import |', ["SIZE", "Image", "decode"]),
         ('\nfrom "vision.pipe" import SIZE, |', ["SIZE", "Image", "decode"]),
+        ('\nfrom "none.pipe" import |', []),
         ('\nimport "|', ["models/", "other.pipe"]),
         ('\nimport "models/|', ["deep.pipe"]),
         ('\nimport "x" |', ["as"]),
@@ -156,3 +157,14 @@ def test_letters_in_order() -> None:
     assert fits("dtc", "detect")
     assert fits("DET", "detect")
     assert not fits("dd", "detect")
+
+
+def test_names_of_a_file_that_is_not_imported_yet() -> None:
+    text = 'pipe 1\nfrom "vision.pipe" import |'
+    plain, offset = marked(text)
+    found = complete(indexed(plain), plain, offset, 0).items
+    assert [(i.label, i.detail) for i in found] == [
+        ("SIZE", "const = 224"),
+        ("Image", "u8[H, W, 3]"),
+        ("decode", "(data: bytes) -> (image: Image)"),
+    ]

@@ -110,6 +110,11 @@ def test_a_name_of_an_arm_is_one_of_its_own() -> None:
     assert resolved(index, "y") == [(2, 2), (6, 2), (14, 2)]
 
 
+def test_a_yield_by_name_means_what_is_left_of_its_construct() -> None:
+    text = ARMS.replace("    yield v.y\n", "    yield v = v.y\n")
+    assert resolved(indexed(text), "v")[:4] == [(4, 4), (5, 5), (6, 4), (6, 5)]
+
+
 def test_the_innermost_region_is_found() -> None:
     index = indexed(ARMS)
     inner = index.region_at(ARMS.index("yield v.y"))
