@@ -7,7 +7,7 @@ Pure like the rest of the compiler. The protocol that editors speak is `pipectl/
 
 from __future__ import annotations
 
-from .complete import Completion, Item, complete
+from .completion import Completion, Item, complete
 from .definitions import Definition, Occurrence, Topic
 from .hover import Hover, hover
 from .index import Index, build

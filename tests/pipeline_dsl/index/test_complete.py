@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline_dsl.index import Item, complete
-from pipeline_dsl.index.complete import fits
+from pipeline_dsl.index.completion import fits
 
 from .indexing import SAMPLE, indexed, marked
 
