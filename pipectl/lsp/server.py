@@ -59,6 +59,18 @@ class Features:
         self.server = server
         self.project = Project(self._publish, delay)
 
+    async def initialized(self, params: types.InitializedParams) -> None:
+        """Asks to be told of files that change on the disk, where the client offers that."""
+        offered = self.server.client_capabilities.workspace
+        watched = offered.did_change_watched_files if offered else None
+        if watched is not None and watched.dynamic_registration:
+            watchers = [types.FileSystemWatcher(glob_pattern="**/*.pipe")]
+            options = types.DidChangeWatchedFilesRegistrationOptions(watchers)
+            wanted = types.Registration(
+                id="files", method=types.WORKSPACE_DID_CHANGE_WATCHED_FILES, register_options=options
+            )
+            await self.server.client_register_capability_async(types.RegistrationParams([wanted]))
+
     # ---- texts
 
     async def did_open(self, params: types.DidOpenTextDocumentParams) -> None:
@@ -249,6 +261,7 @@ def make(delay: float = DELAY) -> PipeServer:
     server = PipeServer("pipectl", VERSION, types.TextDocumentSyncKind.Full)
     able = Features(server, delay)
     handlers: dict[str, tuple[Handler, Any]] = {
+        types.INITIALIZED: (able.initialized, None),
         types.TEXT_DOCUMENT_DID_OPEN: (able.did_open, None),
         types.TEXT_DOCUMENT_DID_CHANGE: (able.did_change, None),
         types.TEXT_DOCUMENT_DID_CLOSE: (able.did_close, None),

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from types import ModuleType
@@ -119,7 +120,7 @@ def pipe_files() -> list[Path]:
     return [ROOT / name for name in names if name and (ROOT / name).is_file()]
 
 
-def test_its_own_tests_pass_with_the_tokens_of_all_files(copy: Path, tmp_path: Path) -> None:
+def test_its_own_tests_pass_with_the_tokens_of_all_files_and_a_server(copy: Path, tmp_path: Path) -> None:
     lines_of = script().lines_of
     found = []
     for path in pipe_files():
@@ -127,8 +128,12 @@ def test_its_own_tests_pass_with_the_tokens_of_all_files(copy: Path, tmp_path: P
         found.append({"name": str(path.relative_to(ROOT)), "text": text, "lines": lines_of(text)})
     tokens = tmp_path / "tokens.json"
     tokens.write_text(json.dumps(found), encoding="utf-8")
-    done = npm(copy, "test", **({"PIPE_TOKENS": str(tokens)} if found else {}))
+    environ = {"PIPECTL_COMMAND": json.dumps([sys.executable, "-m", "pipectl"]), "PYTHONPATH": str(ROOT)}
+    if found:
+        environ["PIPE_TOKENS"] = str(tokens)
+    done = npm(copy, "test", **environ)
     assert done.returncode == 0, done.stdout
+    assert "# skipped 0" in done.stdout or not found
 
 
 def test_it_packages(copy: Path) -> None:

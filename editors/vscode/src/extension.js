@@ -8,13 +8,11 @@ const { commandLine } = require("./command");
 
 let client;
 let output;
-let watcher;
 
 /** Called when the first `.pipe` file is opened. */
 async function activate(context) {
   output = window.createOutputChannel("pipectl");
-  watcher = workspace.createFileSystemWatcher("**/*.pipe");
-  context.subscriptions.push(output, watcher, commands.registerCommand("pipectl.restart", restart));
+  context.subscriptions.push(output, commands.registerCommand("pipectl.restart", restart));
   context.subscriptions.push(
     workspace.onDidChangeConfiguration((event) => {
       if (event.affectsConfiguration("pipectl.command")) {
@@ -39,7 +37,6 @@ async function start() {
       { scheme: "untitled", language: "pipe" },
     ],
     outputChannel: output,
-    synchronize: { fileEvents: watcher },
   };
   client = new LanguageClient("pipectl", "pipectl", server, options);
   try {

@@ -87,7 +87,6 @@ function fakeEditor(registered, shown) {
     workspace: {
       workspaceFolders: undefined,
       onDidChangeConfiguration: () => thing,
-      createFileSystemWatcher: () => thing,
       getConfiguration: () => ({ get: () => undefined }),
     },
   };

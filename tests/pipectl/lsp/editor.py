@@ -28,6 +28,7 @@ class Editor:
         self.folder = folder
         self.published: list[types.PublishDiagnosticsParams] = []
         self.messages: list[types.ShowMessageParams] = []
+        self.registered: list[types.RegistrationParams] = []
         self.versions: dict[str, int] = {}
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
@@ -43,15 +44,17 @@ class Editor:
         self.client = LanguageClient("editor", "1")
         self.client.feature(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)(lambda p: self._told(p))
         self.client.feature(types.WINDOW_SHOW_MESSAGE)(lambda p: self.messages.append(p))
+        self.client.feature(types.CLIENT_REGISTER_CAPABILITY)(lambda p: self.registered.append(p))
         environ = {**os.environ, "PYTHONPATH": str(ROOT)}
         await self.client.start_io(sys.executable, "-m", "pipectl", "lsp", "--stdio", env=environ, cwd=str(self.folder))
         encodings = [types.PositionEncodingKind.Utf8] if utf8 else None
+        watch = types.DidChangeWatchedFilesClientCapabilities(dynamic_registration=documents)
         edit = types.WorkspaceEditClientCapabilities(document_changes=documents)
         result = await self.client.initialize_async(
             types.InitializeParams(
                 capabilities=types.ClientCapabilities(
                     general=types.GeneralClientCapabilities(position_encodings=encodings),
-                    workspace=types.WorkspaceClientCapabilities(workspace_edit=edit),
+                    workspace=types.WorkspaceClientCapabilities(workspace_edit=edit, did_change_watched_files=watch),
                 ),
                 workspace_folders=[types.WorkspaceFolder(self.folder.as_uri(), "folder")],
             )

@@ -75,6 +75,12 @@ def test_mistakes_of_an_imported_file_are_told_there(library: Editor) -> None:
     assert library.codes("lib.pipe", is_open=False) == []
 
 
+def test_the_server_asks_to_be_told_of_files(library: Editor) -> None:
+    library.hover("main.pipe", MAIN.replace("  ids,", "  i|ds,"))  # an answer: what comes before it has arrived
+    ((registration,),) = [params.registrations for params in library.registered]
+    assert registration.method == types.WORKSPACE_DID_CHANGE_WATCHED_FILES
+
+
 def test_an_open_text_goes_before_its_file(library: Editor) -> None:
     library.open("main.pipe", MAIN)
     assert library.codes("main.pipe") == []
