@@ -63,7 +63,7 @@ class _Names:
             yield f"return {node.port.name} = {self.expression(node.value)}"
         elif isinstance(node, Compute):
             yield f"{name}: {node.type} = {self.expression(node.expression)}"
-        else:
+        elif isinstance(node, Call):
             yield f"{name} = {self.call(node)}"
             for port, kind in node.results:
                 yield f"  .{port}: {kind}"

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from .check.rowrules import BoundCall, bind
-from .ir import AnyNode, Call, Compute, Constant, Graph, Input, Operand, Ref, Stage, references
+from .ir import AnyNode, Call, Compute, Constant, Graph, Input, Operand, Output, Ref, Stage, references
 from .types import TensorType
 
 
@@ -60,7 +60,7 @@ class _Verifier:
         elif isinstance(node, Call):
             yield from () if missing else self._call(node)
             self.types.update((Ref(node.id, port), kind) for port, kind in node.results)
-        else:
+        elif isinstance(node, Output):
             self.ports["output"].add(node.port.name)
             if not missing and (wrong := self._kind(node.value, node.port.type)):
                 yield wrong

@@ -46,7 +46,7 @@ class Inlining:
         elif isinstance(node, ir.Compute):
             self.types[ir.Ref(node.id, "value")] = node.type
             self.nodes.append(self._compute(node))
-        else:
+        elif isinstance(node, ir.Output):
             self.outputs[node.port.name] = self._output(node)
 
     def _call(self, call: ir.Call) -> ir.Call:

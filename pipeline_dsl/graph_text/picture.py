@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline_dsl.ir import AnyNode, Apply, Compute, Expression, Graph, Input, Output, Ref, references, results
+from pipeline_dsl.ir import AnyNode, Apply, Call, Compute, Expression, Graph, Input, Output, Ref, references, results
 from pipeline_dsl.plan import Plan
 
 Kind = Literal["input", "call", "compute", "output"]
@@ -65,6 +65,8 @@ def _box(node: AnyNode, graph: Graph, devices: Mapping[str, str]) -> Box:
         return Box(node.port.name, str(node.port.type), "input" if isinstance(node, Input) else "output", "")
     if isinstance(node, Compute):
         return Box(name, " ".join(_operations(node.expression)), "compute", "")
+    if not isinstance(node, Call):
+        return Box(name, type(node).__name__.lower(), "compute", "")
     version = "" if node.version is None else f"@{node.version}"
     return Box(name, f"{node.stage}{version}", "call", devices.get(node.id, ""))
 

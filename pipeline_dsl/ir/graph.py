@@ -29,7 +29,7 @@ def regions(node: AnyNode) -> tuple[Region, ...]:
         case Branch(arms=arms):
             return tuple(arm.region for arm in arms)
         case Route(arms=arms, shadows=shadows):
-            return tuple(arm.region for arm in (*arms, *shadows))
+            return (*(arm.region for arm in arms), *(shadow.region for shadow in shadows))
         case Map(body=body):
             return (body,)
         case Try(body=body, fallback=fallback):
