@@ -98,12 +98,7 @@ def _ragged_names(signature: ir.Signature) -> frozenset[str]:
 
 
 def _executable(body: Body, stage: StageBinding) -> bool:
-    """Streams and sequences are not executable yet; said once, where the stage declares them."""
-    signature = stage.stage.signature
-    stream = next((p for p in (*signature.inputs, *signature.outputs) if p.type.stream), None)
-    if stream is not None:
-        body.report(NotExecutable(stream.span or stage.decl.name.span, "a stream", STREAM_ADVICE))
-        return False
+    """Sequences are not executable yet; said once, where the stage declares them."""
     for item in stage.decl.block.items if stage.decl.block else ():
         if isinstance(item, syntax.State) or (isinstance(item, syntax.Nested) and str(item.key) == "sequence"):
             body.report(NotExecutable(item.span, "a sequence stage", SEQUENCE_ADVICE))
@@ -111,7 +106,6 @@ def _executable(body: Body, stage: StageBinding) -> bool:
     return True
 
 
-STREAM_ADVICE = "give the whole value as one output for now"
 SEQUENCE_ADVICE = "pass the state in and out through ports for now"
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from pipeline_dsl import ir
 from pipeline_dsl.errors.calls import TensorOperand, WrongCount
@@ -140,10 +140,9 @@ def _of_one_type(body: Body, use: Use, values: Sequence[Value]) -> list[Value] |
 
 
 def _context(body: Body, use: Use) -> Value:
-    kind = CONTEXTS[use.function]  # type: ignore[index]  # `built_in` is asked for `NAMES` only
-    return _added(
-        body, use, ir.Context(id=body.ids.of(use.name, use.function), span=use.span, what="request_id", type=kind)
-    )
+    what: Any = use.function
+    node = body.ids.of(use.name, use.function)
+    return _added(body, use, ir.Context(id=node, span=use.span, what=what, type=CONTEXTS[what]))
 
 
 def _header(body: Body, use: Use, name: Value) -> Value | None:
