@@ -18,7 +18,7 @@ from pipeline_dsl.operations import Typed
 from pipeline_dsl.source import Span
 from pipeline_dsl.types import TensorType
 
-from .body import Body
+from .body import Body, constant
 from .flow_calls import single
 from .flow_exprs import outcome_of
 from .joined import Joining, joined
@@ -47,7 +47,9 @@ class Arm:
 
 def _operand(body: Body, value: Value | None, kind: TensorType) -> ir.Operand:
     assert value is not None
-    return ir.Constant(value.typed.value, kind) if value.typed.known else body.operand(value)
+    if not value.typed.known:
+        return body.operand(value)
+    return body.operand(constant(Typed(kind, value.typed.value), value.span))
 
 
 @dataclass(frozen=True, slots=True)
