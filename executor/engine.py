@@ -38,6 +38,7 @@ from .scope import Aftermath, forget
 from .stage import StageRuntime
 from .stats import PipelineStats, Snapshot, StageSnapshot, busy_seconds, sum_nodes
 from .streaming.answer import StreamAnswer
+from .tap import Tap
 from .trace import Recorder, RequestRecord
 from .wiring import Circuit
 from .workers import Worker
@@ -49,7 +50,9 @@ MAX_THREADS = 32
 class Engine:
     """A running plan. `start` before anything else; `stop` ends it for good. All other methods are thread-safe."""
 
-    def __init__(self, plan: Plan, clock: Clock | None = None, recorder: Recorder | None = None) -> None:
+    def __init__(
+        self, plan: Plan, clock: Clock | None = None, recorder: Recorder | None = None, tap: Tap | None = None
+    ) -> None:
         self.plan = plan
         self.clock: Clock = clock or SystemClock()
         self.recorder = recorder
@@ -62,7 +65,7 @@ class Engine:
         self._workers = Worker("pipectl-worker", 0)
         self._state = "new"
         self._idle = threading.Condition(self.lock)
-        self.flow = Flow(self.clock, self.lock, self._workers, self.end, self._rested, recorder)
+        self.flow = Flow(self.clock, self.lock, self._workers, self.end, self._rested, recorder, tap)
 
     # ---- life
 
@@ -321,7 +324,7 @@ class Engine:
                     entering += self._leave(element, outcome)
                 elif isinstance(element, Child) and isinstance(outcome, RequestError):
                     element.leave()
-                    element.scope.lost(element, outcome, after)
+                    self._lost(element, outcome, after)
             self.flow.bury(after)
             if self._state != "ready":
                 self._idle.notify_all()
@@ -332,6 +335,15 @@ class Engine:
         deliver(final)
         after.stop_makers()
         return len(final)
+
+    def _lost(self, child: Child, error: RequestError, after: Aftermath) -> None:
+        """(locked) A child has failed. That the time of all around it is up is not for its scope to mend."""
+        scope = child.scope
+        limit = None if scope.silent else scope.parent.deadline_ns
+        if limit is not None and isinstance(error, DeadlineExceeded) and limit <= self.clock.now():
+            after.ends.append((scope.parent, error))
+        else:
+            scope.lost(child, error, after)
 
     def _leave(self, request: Request, outcome: Outcome) -> list[Request]:
         """(locked) Book a request's end; the requests that may enter in its place."""
@@ -357,12 +369,14 @@ class Engine:
         parts = [n for held in slots.values() for slot in held for n in slot.stats.values()]
         with self.lock:
             doors = {n: (len(d.inside), len(d.line)) for n, d in self.doors.items()}
+            events = dict(self.flow.events)
             copied = {place: dict(c.bytes) for place, c in self.flow.copies.items()}
             waiting = {s.plan.index: [e for level in s.levels for e in level] for s in self.stages}
         return Snapshot(
             pipelines=tuple(p.snapshot(inflight=doors[n][0], waiting=doors[n][1]) for n, p in self._stats.items()),
             nodes=sum_nodes(parts),
             copied_bytes=copied,
+            constructs=events,
             stages=tuple(
                 StageSnapshot(
                     s.plan.name,

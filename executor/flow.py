@@ -14,7 +14,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from .batcher import Entry
@@ -31,8 +31,12 @@ from .scope import Aftermath, Continue, Scope
 from .stage import Slot, StageRuntime
 from .stats import StreamStats
 from .streaming.pump import Pump
+from .tap import Tap
 from .trace import Recorder
 from .workers import Task, Worker
+
+if TYPE_CHECKING:
+    from .execute import Run
 
 Ends = list[tuple[Element, Outcome]]
 
@@ -48,14 +52,17 @@ class Flow:
         end: Callable[[Sequence[tuple[Element, Outcome]]], int],
         rested: Callable[[], None],
         recorder: Recorder | None = None,
+        tap: Tap | None = None,
     ) -> None:
-        """`end` ends elements; `rested` is called with the lock held after an instance was freed."""
+        """`end` ends elements; `rested` is called with the lock held after an instance was freed. `tap` sees every
+        call's values."""
         self.clock = clock
         self.lock = lock
         self.workers = workers
         self.end = end
         self.rested = rested
         self.recorder = recorder
+        self.tap = tap
         self.random = random.Random()
         """What routes draw from; a test may seed it."""
         self.copies: dict[str, Copies] = {}
@@ -86,8 +93,8 @@ class Flow:
         self._leave(passage)
 
     def _leave(self, passage: Passage) -> None:
-        if passage.ready:
-            self.post(passage.ready, self.clock.now())
+        if ready := passage.ready + passage.behind:
+            self.post(ready, self.clock.now())
         self._finish(passage.done, passage.ended)
 
     def propagate(self, edges: Sequence[Edge], layout: Layout, columns: Columns, passage: Passage) -> None:
@@ -126,6 +133,9 @@ class Flow:
     def _execute(self, stage: StageRuntime, slot: Slot, entries: list[Entry]) -> Task | None:
         """Worker: run a group, hand on what it made; the next task for this thread."""
         run = slot.run
+        if self.tap is not None:
+            for entry in entries:
+                self.tap.entered(entry.node, entry.cohort)
         try:
             run.run(entries)
         except Exception as error:  # ours, not the stage's: no request may hang for it
@@ -136,6 +146,8 @@ class Flow:
             passage.ended += [(f.element, f.error) for f in run.failed]
         if run.begun:
             self.pump.admit(run.begun)
+        if self.tap is not None:
+            self._show(self.tap, run)
         for node, layout, columns in run.produced:
             self.propagate(node.edges, layout, columns, passage)
         begun, run.begun = run.begun, []
@@ -153,13 +165,20 @@ class Flow:
         """Worker: free an instance and go on with what it made; the next task for this thread.
 
         advanced: it made elements of a stream, and it is the inbox's turn."""
-        task = self.post(passage.ready, now, stage, slot, advanced)
+        task = self.post(passage.ready + passage.behind, now, stage, slot, advanced)
         if passage.done or passage.ended:
             if task is not None:  # callbacks may block, and no instance waits for them
                 self.workers.put(task)
             self._finish(passage.done, passage.ended)
             return None
         return task
+
+    def _show(self, tap: Tap, run: Run) -> None:
+        """What a group came to, before it goes on and requests are answered."""
+        for node, layout, columns in run.produced:
+            tap.made(node, layout, columns)
+        for failed in run.failed:
+            tap.failed(failed.element, failed.error)
 
     def _internal_error(self, node: Node, owners: Sequence[Element], cause: Exception) -> None:
         ended: Ends = []
