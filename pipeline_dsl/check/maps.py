@@ -85,7 +85,7 @@ def _over_stream(
     operands = [outer.operand(s.value) for s in sources if s.value is not None]
     if len(sources) > 1 or arm.yields is None or arm.body.failed or None in given:
         return construct.outcomes(None)
-    kinds = [_element(outer, value, arm, at) for at, value in enumerate(arm.yields)]
+    kinds = [_element(outer, one) for one in arm.yields]
     if None in kinds:
         return construct.outcomes(None)
     results = [replace(kind, stream=True) for kind in kinds if kind is not None]
@@ -95,11 +95,12 @@ def _over_stream(
     return construct.outcomes(results)
 
 
-def _element(outer: Body, value: Value | None, arm: Arm, at: int) -> TensorType | None:
+def _element(outer: Body, yielded: Yielded) -> TensorType | None:
     """The type of one element of a result; None after reporting."""
+    value, span = yielded.value, yielded.span
     if value is None:
         return None
-    kind, span = value.type, arm.spans[at]
+    kind = value.type
     if kind.optional or value.typed.value is None:
         outer.report(AbsentItem(span, value.shown, str(replace(kind, optional=True)), value.span))
         return None
