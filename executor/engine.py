@@ -66,6 +66,9 @@ class Engine:
         self._state = "new"
         self._idle = threading.Condition(self.lock)
         self.flow = Flow(self.clock, self.lock, self._workers, self.end, self._rested, recorder, tap)
+        for name, pipeline in plan.pipelines.items():
+            if any(output.type.stream for output in pipeline.outputs):
+                self.flow.streams.declare(name)
 
     # ---- life
 
@@ -377,6 +380,7 @@ class Engine:
             nodes=sum_nodes(parts),
             copied_bytes=copied,
             constructs=events,
+            streams=self.flow.streams.snapshot(),
             stages=tuple(
                 StageSnapshot(
                     s.plan.name,
