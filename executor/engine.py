@@ -38,6 +38,7 @@ from .scope import Aftermath, forget
 from .stage import StageRuntime
 from .stats import PipelineStats, Snapshot, StageSnapshot, busy_seconds, sum_nodes
 from .streaming.answer import StreamAnswer
+from .streaming.waits import check_waits
 from .tap import Tap
 from .trace import Recorder, RequestRecord
 from .wiring import Circuit
@@ -78,6 +79,7 @@ class Engine:
         Unavailable if it was started before, or `stop` was called before or meanwhile."""
         if self._state != "new":
             raise Unavailable(f"the engine is {self._state}; it can not be started again")
+        check_waits(self.plan)
         load(self.stages, self.plan.hardware)
         for stage in self.stages:
             budget = RetryBudget()  # of its own: what one stage raises must not cost the requests of another
