@@ -24,7 +24,7 @@ from .columns import Copies
 from .element import Element
 from .errors import DeadlineExceeded, Overloaded, StageFailed
 from .join import Columns
-from .node import Call, Edge, Egress, Going, Node
+from .node import Call, Edge, Going, Node
 from .passage import Passage, Places
 from .request import Outcome
 from .scope import Aftermath, Continue, Scope
@@ -99,15 +99,14 @@ class Flow:
         self._leave(passage)
 
     def _leave(self, passage: Passage) -> None:
-        if ready := passage.ready + passage.behind:
-            self.post(ready, self.clock.now())
-        self._finish(passage.done, passage.ended)
+        if passage.ready or passage.behind:
+            self.post([*passage.ready, *passage.behind], self.clock.now())
+        self._finish(passage)
 
     def propagate(self, edges: Sequence[Edge], layout: Layout, columns: Columns, passage: Passage) -> None:
         """Take columns along edges as far as they go without a stage."""
-        todo: list[Going] = [(edges, layout, columns)]
-        while todo:
-            edges, layout, columns = todo.pop()
+        todo: list[Going] = []
+        while True:
             for edge in edges:
                 node = edge.target
                 try:
@@ -118,9 +117,15 @@ class Flow:
                         cohort = found
                     else:
                         continue
-                    todo += node.arrive(cohort, passage)
+                    if node.stage is not None and not node.background:  # as its `arrive` does, without a call
+                        passage.ready.append((node, cohort))  # type: ignore[arg-type]  # only calls have a stage
+                    else:
+                        todo += node.arrive(cohort, passage)
                 except Exception as error:  # out of memory, mostly: no request may hang for it
                     self._internal_error(node, layout.owners, error)
+            if not todo:
+                return
+            edges, layout, columns = todo.pop()
 
     def _joined(self, node: Node, side: int, layout: Layout, columns: Columns) -> Cohort | None:
         """One side of a node with several; the cohort it completes, if any."""
@@ -149,7 +154,7 @@ class Flow:
                 self._internal_error(entry.node, entry.cohort.layout.owners, error)
         passage = Passage(self)
         if run.failed:
-            passage.ended += [(f.element, f.error) for f in run.failed]
+            passage.ended = [(f.element, f.error) for f in run.failed]
         if run.begun:
             self.pump.admit(run.begun)
         if self.tap is not None:
@@ -171,11 +176,13 @@ class Flow:
         """Worker: free an instance and go on with what it made; the next task for this thread.
 
         advanced: it made elements of a stream, and it is the inbox's turn."""
-        task = self.post(passage.ready + passage.behind, now, stage, slot, advanced)
+        if passage.behind:
+            passage.ready += passage.behind
+        task = self.post(passage.ready, now, stage, slot, advanced)
         if passage.done or passage.ended:
             if task is not None:  # callbacks may block, and no instance waits for them
                 self.workers.put(task)
-            self._finish(passage.done, passage.ended)
+            self._finish(passage)
             return None
         return task
 
@@ -216,6 +223,7 @@ class Flow:
                 self._internal_error(node, cohort.layout.owners, error)
         task: Task | None = None
         refused: Ends = []
+        run_on = slot is not None and slot.thread is None
         with self.lock:
             if slot is not None and stage is not None and not (slot.ready and self.pump.goes_on(stage, slot, advanced)):
                 stage.free.append(slot)
@@ -224,7 +232,7 @@ class Flow:
                 idle = target.idle_slot(entry.rows)
                 if idle is None:
                     refused += self._put(target, entry, now)
-                elif slot is not None and slot.thread is None and task is None and _may_run_on(entry, idle):
+                elif run_on and task is None and idle.thread is None and not entry.node.background:
                     task = partial(self._execute, target, idle, [entry])
                 else:
                     (idle.thread or self.workers).put(partial(self._execute, target, idle, [entry]))
@@ -271,12 +279,12 @@ class Flow:
             stage.set_timer(until, partial(self._look, stage))
         return late
 
-    def _finish(self, done: list[tuple[Egress, Cohort]], ended: Ends) -> None:
+    def _finish(self, passage: Passage) -> None:
         """Answer requests whose wanted outputs are all there, and tell the others why not."""
-        if ended:
-            self.end(ended)
-            ended.clear()  # the errors' tracebacks hold the frames that hold this list
-        for node, cohort in done:
+        if passage.ended:
+            self.end(passage.ended)
+            passage.ended.clear()  # the errors' tracebacks hold the frames that hold this list
+        for node, cohort in passage.done:
             try:
                 node.answer(cohort, self)
             except Exception as error:  # out of memory, mostly: no request may hang for it
@@ -326,11 +334,6 @@ class Flow:
         for stage in after.bereft:
             stage.drop_dead()
         self.events.update(after.counts)
-
-
-def _may_run_on(entry: Entry, idle: Slot) -> bool:
-    """Whether the thread that made a cohort goes on with it at once."""
-    return idle.thread is None and not entry.node.background
 
 
 def _all_fail(entry: Entry, error: Any) -> Ends:
