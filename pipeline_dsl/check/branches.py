@@ -115,7 +115,7 @@ def _decision(
         return None
     kind = value.type
     if kind.optional and not kind.dims:
-        advice = "ask first: `present(x) and ..`, or give a value for that case: `x ?? ..`"
+        advice = f"give a value for that case: `x ?? {'false' if needs == 'bool' else '..'}`"
         body.report(OperandMayBeAbsent(span, f"what `{construct.word}` decides by may be absent ({kind})", advice))
     elif kind.dims or kind.stream or kind.dtype.name not in dtypes:
         body.report(NotOneValue(span, construct.word, needs, body.element, str(kind), bool(kind.dims)))
