@@ -17,19 +17,19 @@ from backends.streams import ELEMENTS, ElementStream, Reader
 from backends.values import Value
 from executor.cohort import Cohort, Layout
 from executor.columns import Items, size_of
-from executor.control.folding import repeated, zero_item
 from executor.element import Child, Element
 from executor.errors import InvalidArgument, RequestError
 from executor.join import Columns
 from executor.node import Arguments, Going, Node
 from executor.passage import Passage
 from executor.scope import Aftermath, Scope
+from executor.streaming.call import fail
+from executor.streaming.pump import ended_early, register, unregister
 from executor.wiring import Wirer
 from pipeline_dsl.plan import MapPlan, Step
 from pipeline_dsl.types import TensorType, Unknown
 
-from .call import fail
-from .pump import ended_early, register, unregister
+from .folding import repeated, zero_item
 
 if TYPE_CHECKING:
     from executor.flow import Flow
