@@ -90,7 +90,7 @@ def _together(constants: Sequence[Typed]) -> DType:
 
 def _of_dtype(value: Value, dtype: DType, first: TensorType) -> TensorType | Problem:
     if value.type.stream != first.stream:
-        return Problem("a stream and a value")
+        return Problem("a stream and a value", help="make the value a stream: `stream_of(..)`")
     if value.typed.known and first.stream:
         return first.required()
     if value.typed.known:
