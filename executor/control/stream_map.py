@@ -243,7 +243,7 @@ class StreamScope(Scope):
 
     def cancel(self, error: RequestError) -> None:
         """Make no more. Not with the lock held."""
-        after = Aftermath(())
+        after = Aftermath((), self.flow.clock.now)
         with self.flow.lock:
             self.abandon(after)
             self.results.clear()
@@ -299,7 +299,7 @@ class StreamFold(Node):
                     scope = cast(StreamScope, child.scope)
                     scope.take(child, tuple([None if c is None else c.element(i) for c in cohort.columns]))
                     scopes[scope] = None
-        passage.flow.count("map", self.construct.name, {"success": len(cohort)})
+        passage.flow.tally.count("map", self.construct.name, {"success": len(cohort)})
         for scope in scopes:
             scope.go_on()
         return ()

@@ -366,5 +366,5 @@ def _by_request(cohort: Cohort, flow: Flow, *, early: bool) -> list[tuple[Reques
     names = [o.name for o in (variant.early if early else variant.late)]
     copies = Copies()
     rows = values_of(cohort, copies)
-    flow.count_copies(variant.pipeline.name, copies)
+    flow.tally.copied(variant.pipeline.name, copies)
     return [(owner, dict(zip(names, row))) for owner, row in zip(owners, rows)]

@@ -132,7 +132,9 @@ class _Collecting:
             self._elements = []
             self._reader.close()
             owner = self._layout.owners[0]
-            text = f"its stream has more than {bytes_text(MOST_BYTES)}: `map` takes the elements of a long one one by one"
+            text = (
+                f"its stream has more than {bytes_text(MOST_BYTES)}: `map` takes the elements of a long one one by one"
+            )
             raise StageFailed(text, pipeline=owner.pipeline, node=self._node.name, request_id=owner.id)
 
     def _finish(self) -> None:
