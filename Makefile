@@ -37,6 +37,7 @@ check: $(VENV)/.check
 
 bench: $(VENV)/.run
 	$(BIN)/python -m benchmarks.executor --json benchmarks/latest.json --keep benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks.control --keep benchmarks/RESULTS.md
 
 bless: $(VENV)/.test
 	PIPECTL_BLESS=1 $(PYTEST) tests
