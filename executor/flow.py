@@ -85,7 +85,7 @@ class Flow:
                 for edges, layout, columns in how(scopes, passage):
                     self.propagate(edges, layout, columns, passage)
             except Exception as error:  # out of memory, mostly: no request may hang for it
-                self._internal_error(scopes[0].node, [s.parent for s in scopes], error)
+                self.internal_error(scopes[0].node, [s.parent for s in scopes], error)
         self._leave(passage)
 
     def _leave(self, passage: Passage) -> None:
@@ -112,7 +112,7 @@ class Flow:
                     else:
                         todo += node.arrive(cohort, passage)
                 except Exception as error:  # out of memory, mostly: no request may hang for it
-                    self._internal_error(node, layout.owners, error)
+                    self.internal_error(node, layout.owners, error)
             if not todo:
                 return
             edges, layout, columns = todo.pop()
@@ -141,7 +141,7 @@ class Flow:
             run.run(entries)
         except Exception as error:  # ours, not the stage's: no request may hang for it
             for entry in entries:
-                self._internal_error(entry.node, entry.cohort.layout.owners, error)
+                self.internal_error(entry.node, entry.cohort.layout.owners, error)
         passage = Passage(self)
         if run.failed:
             passage.ended = [(f.element, f.error) for f in run.failed]
@@ -169,7 +169,8 @@ class Flow:
         for failed in run.failed:
             tap.failed(failed.element, failed.error)
 
-    def _internal_error(self, node: Node, owners: Sequence[Element], cause: Exception) -> None:
+    def internal_error(self, node: Node, owners: Sequence[Element], cause: Exception) -> None:
+        """End elements for a mistake of ours, or for want of memory."""
         ended: Ends = []
         for owner in owners:
             text = f"internal error: {type(cause).__name__}: {cause}"
@@ -189,7 +190,7 @@ class Flow:
                 else:
                     entries += self._entries(node, cohort, now)
             except Exception as error:  # out of memory, mostly: no request may hang for it
-                self._internal_error(node, cohort.layout.owners, error)
+                self.internal_error(node, cohort.layout.owners, error)
         task: Task | None = None
         refused: Ends = []
         run_on = slot is not None and slot.thread is None
@@ -255,7 +256,7 @@ class Flow:
             try:
                 self._answer(cohort)
             except Exception as error:  # out of memory, mostly: no request may hang for it
-                self._internal_error(node, cohort.layout.owners, error)
+                self.internal_error(node, cohort.layout.owners, error)
 
     def _answer(self, cohort: Cohort) -> None:
         """All wanted outputs of these requests are there."""
