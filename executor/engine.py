@@ -18,8 +18,10 @@ from typing import Any
 from pipeline_dsl.plan import Plan
 
 from .admission import Door
+from .budget import RetryBudget
 from .clock import Clock, SystemClock
-from .cohort import NEVER, Deaths
+from .cohort import NEVER
+from .element import Child, Element
 from .errors import (
     Cancelled,
     DeadlineExceeded,
@@ -27,13 +29,15 @@ from .errors import (
     RequestError,
     Unavailable,
 )
-from .execute import RetryBudget, Run
+from .execute import Run
 from .flow import Flow
 from .ingress import Ingress
 from .loading import load, unload
 from .request import Job, Outcome, Request, Response, deliver
+from .scope import Aftermath, forget
 from .stage import StageRuntime
-from .stats import PipelineStats, Snapshot, StageSnapshot, busy_seconds, sum_nodes
+from .stats import PipelineStats, Snapshot
+from .survey import leftovers, snapshot
 from .tap import Tap
 from .trace import Recorder, RequestRecord
 from .workers import Worker
@@ -60,7 +64,7 @@ class Engine:
         self._workers = Worker("pipectl-worker", 0)
         self._state = "new"
         self._idle = threading.Condition(self.lock)
-        self.flow = Flow(self.clock, self.lock, self._workers, self.end, self._rested, tap)
+        self.flow = Flow(self.clock, self.lock, self._workers, self.end, self._rested, recorder, tap)
 
     # ---- life
 
@@ -78,7 +82,7 @@ class Engine:
         slots = sum(len(s.slots) for s in self.stages)
         self._workers.grow(max(self.plan.hardware.cores, min(slots, MAX_THREADS)))
         for pipeline in self.plan.pipelines.values():
-            for step in pipeline.steps:
+            for step in pipeline.every_step:
                 if step.stage >= 0:
                     stage = self.stages[step.stage]
                     for slot in stage.slots:
@@ -109,7 +113,8 @@ class Engine:
     def _at_rest(self) -> bool:
         if self._state == "stopped":
             return True
-        return not any(map(len, self.doors.values())) and all(len(s.free) == len(s.slots) for s in self.stages)
+        resting = not any(map(len, self.doors.values())) and all(len(s.free) == len(s.slots) for s in self.stages)
+        return resting and not self.flow.shadows
 
     def stop(self, timeout: float = 5.0) -> None:
         """End what is still inside with Unavailable, then threads and instances. May be called twice."""
@@ -118,6 +123,10 @@ class Engine:
                 return
             loading = self._state == "new"
             self._state = "stopped"
+            after = Aftermath((), self.clock.now)
+            for scope in tuple(self.flow.shadows):
+                scope.abandon(after)
+            self.flow.bury(after)
             left = [r for door in self.doors.values() for r in (*door.inside, *door.line)]
         self.end(
             [(r, Unavailable("stopped before it was answered", pipeline=r.pipeline, request_id=r.id)) for r in left]
@@ -266,36 +275,49 @@ class Engine:
 
     # ---- out
 
-    def end(self, ended: Sequence[tuple[Request, Outcome]]) -> int:
-        """End requests, each exactly once: later outcomes of one that has ended are dropped. How many did end."""
+    def end(self, ended: Sequence[tuple[Element, Outcome]]) -> int:
+        """End elements, each exactly once: later outcomes of one that has ended are dropped. How many requests did."""
         final: list[tuple[Request, Outcome]] = []
         entering: list[Request] = []
-        bereft: set[StageRuntime] = set()
+        after = Aftermath(ended, self.clock.now)
         with self.lock:
-            for request, outcome in ended:
-                if not request.done:
-                    request.done = True
-                    if isinstance(outcome, RequestError):
-                        Deaths.count = next(Deaths.tokens)
-                        bereft |= request.variant.stages
-                    final.append((request, outcome))
-                    entering += self._leave(request, outcome)
-            for stage in bereft:
-                stage.drop_dead()
+            for element, outcome in after.ends:  # grows: the end of a child may be that of its parent
+                if element.done:
+                    continue
+                element.done = True
+                if isinstance(outcome, RequestError) or element.scopes:
+                    forget(element, after)
+                    after.bereft |= element.circuit.every_stage
+                if isinstance(element, Request):
+                    final.append((element, outcome))
+                    entering += self._leave(element, outcome)
+                elif isinstance(element, Child) and isinstance(outcome, RequestError):
+                    element.leave()
+                    self._lost(element, outcome, after)
+            self.flow.bury(after)
             if self._state != "ready":
                 self._idle.notify_all()
         if entering:
             self._workers.put(partial(self._enter, entering))
+        if after.going:
+            self.flow.go_on(after.going)
         deliver(final)
         return len(final)
+
+    def _lost(self, child: Child, error: RequestError, after: Aftermath) -> None:
+        """(locked) A child has failed. That the time of all around it is up is not for its scope to mend."""
+        scope = child.scope
+        limit = None if scope.silent else scope.parent.deadline_ns
+        if limit is not None and isinstance(error, DeadlineExceeded) and limit <= after.now():
+            after.ends.append((scope.parent, error))
+        else:
+            scope.lost(child, error, after)
 
     def _leave(self, request: Request, outcome: Outcome) -> list[Request]:
         """(locked) Book a request's end; the requests that may enter in its place."""
         stats = self._stats[request.pipeline]
         if isinstance(outcome, RequestError):
             stats.failed(outcome.reason)
-            for join in request.variant.joins:
-                join.purge(request)
         else:
             stats.finished(outcome.finished_ns - request.arrived_ns, request.rows)
         request.layouts = []
@@ -311,38 +333,10 @@ class Engine:
 
     def stats(self) -> Snapshot:
         """All counters at about this moment."""
-        slots = {s.plan.index: tuple(s.slots) for s in self.stages}
-        parts = [n for held in slots.values() for slot in held for n in slot.stats.values()]
-        with self.lock:
-            doors = {n: (len(d.inside), len(d.line)) for n, d in self.doors.items()}
-            copied = {place: dict(c.bytes) for place, c in self.flow.copies.items()}
-            waiting = {s.plan.index: [e for level in s.levels for e in level] for s in self.stages}
-        return Snapshot(
-            pipelines=tuple(p.snapshot(inflight=doors[n][0], waiting=doors[n][1]) for n, p in self._stats.items()),
-            nodes=sum_nodes(parts),
-            copied_bytes=copied,
-            stages=tuple(
-                StageSnapshot(
-                    s.plan.name,
-                    str(s.plan.version or 1),
-                    s.plan.device,
-                    busy_seconds(parts, s.plan.name, len(slots[s.plan.index])),
-                    sum(len(e.cohort) for e in waiting[s.plan.index]),
-                    sum(e.rows for e in waiting[s.plan.index]),
-                    sum(getattr(slot.instance, "restarts", 0) for slot in slots[s.plan.index]),
-                    s.load_seconds,
-                )
-                for s in self.stages
-            ),
-        )
+        return snapshot(self.doors, self._stats, self.stages, self.flow)
 
     def check_idle(self) -> list[str]:
         """What is left though no request is inside; empty if all is well. For tests and debugging."""
         with self.lock:
-            found = [f"{d.name}: {len(d)} requests" for d in self.doors.values() if len(d)]
-            found += [f"{d.name}: {d.bytes_inside} bytes" for d in self.doors.values() if d.bytes_inside]
-            found += [f"{s.plan.name}: {s.waiting} entries wait" for s in self.stages if s.waiting]
-            found += [f"{s.plan.name}: a slot is taken" for s in self.stages if len(s.free) < len(s.slots)]
-            for variant in self.ingress.variants:
-                found += [f"{variant.pipeline.name}: a join holds {len(j)}" for j in variant.joins if len(j)]
-        return found
+            circuits = (circuit for variant in self.ingress.variants for circuit in variant)
+            return leftovers(self.doors, self.stages, circuits, self.flow)

@@ -15,10 +15,10 @@ from typing import Any
 from pipeline_dsl.ir import Binding
 
 from .cohort import Cohort, Layout
+from .element import Element
 from .errors import RequestError
 from .join import Columns
-from .request import Request
-from .variant import Node
+from .node import Call
 
 
 @dataclass(slots=True)
@@ -40,12 +40,11 @@ class Tap:
     """Keeps every visit until it is read. Safe to call from several threads."""
 
     def __init__(self) -> None:
-        self._visits: dict[tuple[Request, str], Visit] = {}
+        self._visits: dict[tuple[Element, str], Visit] = {}
         self._lock = threading.Lock()
 
-    def entered(self, node: Node, cohort: Cohort) -> None:
+    def entered(self, node: Call, cohort: Cohort) -> None:
         """A cohort is about to run at a call. One that runs again replaces what was kept of it."""
-        assert node.stage is not None
         plan = node.stage.plan
         ports = [(i, port.name) for i, port in enumerate(plan.inputs) if not port.filled]
         with self._lock:
@@ -53,16 +52,15 @@ class Tap:
                 inputs = {name: _element(cohort.columns[at], i) for at, name in ports}
                 self._visits[owner, node.name] = Visit(owner.id, node.name, plan.name, node.binding, inputs)
 
-    def made(self, node: Node, layout: Layout, columns: Columns) -> None:
+    def made(self, node: Call, layout: Layout, columns: Columns) -> None:
         """What a call made of elements that entered it."""
-        assert node.stage is not None
         names = [port.name for port in node.stage.plan.outputs]
         with self._lock:
             for i, owner in enumerate(layout.owners):
                 visit = self._visits[owner, node.name]
                 visit.outputs = {name: _element(column, i) for name, column in zip(names, columns)}
 
-    def failed(self, owner: Request, error: RequestError) -> None:
+    def failed(self, owner: Element, error: RequestError) -> None:
         """An element failed at the call that the error names."""
         with self._lock:
             visit = self._visits.get((owner, error.node))
