@@ -110,7 +110,17 @@ def listeners(ops: Operations, settings: Settings) -> Sequence[Listener]:
     tls = None
     if settings.tls_cert and settings.tls_key:
         tls = Tls(settings.tls_cert, settings.tls_key, settings.tls_clients)
-    grpc = GrpcOptions(address=settings.grpc, tls=tls, max_concurrent=settings.grpc_max_concurrent)
+    grpc = GrpcOptions(
+        address=settings.grpc,
+        tls=tls,
+        max_concurrent=settings.grpc_max_concurrent,
+        keepalive_ms=settings.grpc_keepalive_time,
+        keepalive_timeout_ms=settings.grpc_keepalive_timeout,
+        keepalive_without_calls=settings.grpc_keepalive_without_calls,
+        max_connection_age_ms=settings.grpc_max_connection_age,
+        max_connection_grace_ms=settings.grpc_max_connection_grace,
+        reuse_port=settings.grpc_reuse_port,
+    )
     return [GrpcServer(ops, grpc)]
 
 

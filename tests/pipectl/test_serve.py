@@ -131,6 +131,17 @@ def until(condition: Callable[[], object]) -> None:
     pytest.fail("it did not happen")
 
 
+def test_options_of_the_port_reach_it(serving: Callable[..., Serving], hello: Path) -> None:
+    age = ("--grpc-max-connection-age", "1h", "--grpc-max-connection-grace", "1s", "--grpc-keepalive-time", "1min")
+    server = serving(hello, *age, "--id", "mine", "--max-message", "1MiB")
+    with client.InferenceServerClient(server.url) as triton:
+        assert triton.get_server_metadata().name == "mine"
+        assert triton.infer("hello", [name("Ada")]).as_numpy("length").tolist() == [11]
+        with pytest.raises(InferenceServerException, match="larger than max"):
+            triton.infer("hello", [name("A" * 2**21)])
+    assert server.end(signal.SIGTERM)[0] == 0
+
+
 # ---- what keeps it from starting
 
 
