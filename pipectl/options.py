@@ -54,6 +54,12 @@ def seconds(context: click.Context, option: click.Parameter, value: str | None) 
     return float(found[1]) * _UNITS[found[2]]
 
 
+def milliseconds(context: click.Context, option: click.Parameter, value: str | None) -> int | None:
+    """Callback of an option that takes a duration, for what counts in whole milliseconds."""
+    found = seconds(context, option, value)
+    return None if found is None else max(1, round(found * 1000))
+
+
 _SIZES = {"": 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 

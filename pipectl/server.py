@@ -124,7 +124,18 @@ def listeners(ops: Operations, settings: Settings) -> Sequence[Listener]:
 def _grpc(ops: Operations, settings: Settings, tls: Tls | None) -> Listener:
     from serving.grpc.server import GrpcOptions, GrpcServer
 
-    return GrpcServer(ops, GrpcOptions(address=settings.grpc, tls=tls, max_concurrent=settings.grpc_max_concurrent))
+    options = GrpcOptions(
+        address=settings.grpc,
+        tls=tls,
+        max_concurrent=settings.grpc_max_concurrent,
+        keepalive_ms=settings.grpc_keepalive_time,
+        keepalive_timeout_ms=settings.grpc_keepalive_timeout,
+        keepalive_without_calls=settings.grpc_keepalive_without_calls,
+        max_connection_age_ms=settings.grpc_max_connection_age,
+        max_connection_grace_ms=settings.grpc_max_connection_grace,
+        reuse_port=settings.grpc_reuse_port,
+    )
+    return GrpcServer(ops, options)
 
 
 def _http(ops: Operations, address: str, tls: Tls | None, *, metrics_only: bool) -> Listener:

@@ -11,7 +11,7 @@ import click
 
 from pipectl._version import VERSION
 from pipectl.console import Exit, Session, common
-from pipectl.options import address, schedule, seconds, size
+from pipectl.options import address, milliseconds, schedule, seconds, size
 
 if TYPE_CHECKING:
     from serving.options import ServerOptions
@@ -48,6 +48,12 @@ class Settings:
     tls_key: Path | None
     tls_clients: Path | None
     grpc_max_concurrent: int | None
+    grpc_keepalive_time: int
+    grpc_keepalive_timeout: int
+    grpc_keepalive_without_calls: bool
+    grpc_max_connection_age: int | None
+    grpc_max_connection_grace: int | None
+    grpc_reuse_port: bool
 
     def options(self) -> ServerOptions:
         """What holds for all protocols."""
@@ -84,13 +90,21 @@ def _pattern(context: click.Context, option: click.Parameter, value: str) -> str
 _ADDRESS = "HOST:PORT|none"
 
 
+def _options(command: Command, *options: Callable[[Command], Command]) -> Command:
+    """The command with options that help lists in this order."""
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def _listening(command: Command) -> Command:
     """Where it listens, and who may come in."""
     file = click.Path(exists=True, dir_okay=False, path_type=Path)
-    for option in (
-        click.option("--metrics", default="127.0.0.1:8002", callback=address, metavar=_ADDRESS, show_default=True),
-        click.option("--http", default="127.0.0.1:8000", callback=address, metavar=_ADDRESS, show_default=True),
+    return _options(
+        command,
         click.option("--grpc", default="127.0.0.1:8001", callback=address, metavar=_ADDRESS, show_default=True),
+        click.option("--http", default="127.0.0.1:8000", callback=address, metavar=_ADDRESS, show_default=True),
+        click.option("--metrics", default="127.0.0.1:8002", callback=address, metavar=_ADDRESS, show_default=True),
         click.option("--tokens", type=file, metavar="FILE", help="Bearer tokens and what each is for (TOML)."),
         click.option("--tls-cert", type=file, metavar="FILE", help="Certificate chain of the server (PEM)."),
         click.option("--tls-key", type=file, metavar="FILE", help="Its private key (PEM)."),
@@ -99,14 +113,28 @@ def _listening(command: Command) -> Command:
         click.option(
             "--max-message", default="64MiB", callback=size, metavar="SIZE", show_default=True, help="Of a request."
         ),
-    ):
-        command = option(command)
-    return command
+    )
+
+
+def _connections(command: Command) -> Command:
+    """What gRPC connections may do."""
+    return _options(
+        command,
+        click.option("--grpc-keepalive-time", default="2h", callback=milliseconds, metavar="TIME", show_default=True),
+        click.option(
+            "--grpc-keepalive-timeout", default="20s", callback=milliseconds, metavar="TIME", show_default=True
+        ),
+        click.option("--grpc-keepalive-without-calls", is_flag=True, help="Ping idle connections too."),
+        click.option("--grpc-max-connection-age", callback=milliseconds, metavar="TIME", help="Then it is closed."),
+        click.option("--grpc-max-connection-grace", callback=milliseconds, metavar="TIME", help="For calls in it."),
+        click.option("--grpc-reuse-port", is_flag=True, help="Several servers may listen there (SO_REUSEPORT)."),
+    )
 
 
 def _behaviour(command: Command) -> Command:
     """What it lets clients do, and how it starts and ends."""
-    for option in (
+    return _options(
+        command,
         click.option("--reload", is_flag=True, help="Load files again when they change."),
         click.option("--id", default="", metavar="NAME", help="The server's name in its metadata. [pipectl]"),
         click.option("--compat", type=click.Choice(["triton"]), help="Status codes and names as that server has them."),
@@ -144,15 +172,14 @@ def _behaviour(command: Command) -> Command:
             show_default=True,
             help="Answers go on for so long after SIGTERM, while not ready.",
         ),
-    ):
-        command = option(command)
-    return command
+    )
 
 
 @click.command("serve")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(exists=True, path_type=Path))
 @schedule
 @_listening
+@_connections
 @_behaviour
 @common
 @click.pass_obj

@@ -6,11 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from pipeline_dsl.dtypes import DTYPES, DType
-
-ITEM_BYTES = {d.kserve: d.itemsize for d in DTYPES.values() if d.kserve}
-"""Bytes of an item by datatype; 0 for BYTES."""
-
 CONTENTS = {
     "BOOL": "bool_contents",
     "INT8": "int_contents",
@@ -36,17 +31,6 @@ CONFIG = {
     "BYTES": "TYPE_STRING",
 } | {f"{u}INT{n}": f"TYPE_{u}INT{n}" for u in ("", "U") for n in (8, 16, 32, 64)}
 """Name in a ModelConfig by datatype."""
-
-_RANGES = {
-    d.kserve: (int(np.iinfo(d.numpy).min), int(np.iinfo(d.numpy).max))
-    for d in DTYPES.values()
-    if d.kind in ("int", "uint")
-}
-
-
-def limits(dtype: DType) -> tuple[int, int] | None:
-    """Least and greatest value of an integer dtype; None for others."""
-    return _RANGES.get(dtype.kserve)
 
 
 def raw_bytes(array: np.ndarray[Any, Any]) -> bytes | memoryview:

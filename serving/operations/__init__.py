@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from serving.access import Access
 from serving.options import ServerOptions
 from serving.repository import Repository
 from serving.shared_memory import SharedMemory
+from serving.telemetry import Telemetry
 
 from .control import Control
 from .health import Health
@@ -24,9 +24,6 @@ from .models import Models
 from .overview import Overview
 from .settings import Settings
 from .statistics import Statistics
-
-if TYPE_CHECKING:
-    from serving.telemetry import Telemetry
 
 
 @dataclass(frozen=True, slots=True)

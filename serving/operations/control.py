@@ -17,6 +17,8 @@ from .guard import guarded
 
 OVERRIDES = ("parameters",)
 """Keys of a configuration that a load may change."""
+STEPS = "steps"
+"""The repository whose index lists the steps of pipelines."""
 PROFILE = "profile"
 """The parameter of a configuration that names the profile; all others are params of the file."""
 
@@ -30,7 +32,10 @@ class Control:
 
     @guarded("model-repository")
     def index(self, caller: Caller, repository: str = "", ready: bool = False) -> list[IndexEntry]:
-        """Pipelines; with `ready` only those that are served."""
+        """Pipelines; with `ready` only those that are served. The repository `steps` has what is inside of them."""
+        if repository == STEPS:
+            steps = self._repository.catalog.steps
+            return [IndexEntry(name, str(v), "READY") for name in sorted(steps) for v in sorted(steps[name])]
         self._known(repository)
         return [e for e in self._repository.index() if not ready or e.state == "READY"]
 
@@ -57,7 +62,7 @@ class Control:
 
     def _known(self, repository: str) -> None:
         if repository:
-            raise Unsupported("repositories have no names here; leave it empty")
+            raise Unsupported("there is no repository of that name; leave it empty")
 
 
 def _overrides(parameters: Mapping[str, Any]) -> tuple[dict[str, str], str | None]:

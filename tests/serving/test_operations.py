@@ -226,6 +226,14 @@ def test_statistics_count_rows_and_batches(server: Server) -> None:
     assert after["rows"].last_ms > 1_700_000_000_000
 
 
+def test_the_index_lists_steps_on_request(server: Server) -> None:
+    control = server.value.control
+    assert "rows.y" not in [e.name for e in control.index(ANYONE)]
+    assert ("rows.y", "1", "READY") in [(e.name, e.version, e.state) for e in control.index(ANYONE, "steps")]
+    with pytest.raises(RequestError, match="no repository"):
+        control.index(ANYONE, "others")
+
+
 def test_health_is_that_of_the_engines(server: Server) -> None:
     health = server.value.health
     assert health.live(ANYONE)
