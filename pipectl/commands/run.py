@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from pipectl.console import Exit, Session, common
-from pipectl.options import pipe_file, schedule, seconds, the_one
+from pipectl.options import names, pipe_file, schedule, seconds, the_one
 
 if TYPE_CHECKING:
     from pipectl.app import App, PipelineHandle
@@ -51,10 +52,6 @@ class Settings:
     explain_route: bool
 
 
-def _names(_: click.Context, __: click.Parameter, value: str | None) -> list[str] | None:
-    return [name.strip() for name in value.split(",") if name.strip()] if value else None
-
-
 @click.command("run")
 @pipe_file
 @click.option("-p", "--pipeline", metavar="NAME", help="Which pipeline; needed if the file has several.")
@@ -74,7 +71,7 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> list[str
     metavar="FILE",
     help="Write answers to a .jsonl, .npz or .parquet file.",
 )
-@click.option("--outputs", callback=_names, metavar="NAME,..", help="Compute these outputs only.")
+@click.option("--outputs", callback=names, metavar="NAME,..", help="Compute these outputs only.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="How to print answers.")
 @click.option("--timeout", callback=seconds, metavar="TIME", help="Of each request: 0.2, 200ms.")
 @click.option("--in-flight", type=click.IntRange(1), metavar="N", help="Requests under way at a time.")
@@ -95,7 +92,9 @@ def command(session: Session, /, **options: object) -> Exit:
     A VALUE is text for string and bytes ports and JSON for others; a text that starts with @ is written @@.
     Files are taken as bytes, text, .npy, .npz, .json or an image, as the port asks. Requests run
     concurrently; answers come in order, failures in their place, and give exit code 4. Ctrl-C finishes what
-    is under way.
+    is under way, but for streams, which it cancels.
+
+    Streams are printed as they come, a row or line for each element.
 
     The last table has a line for each node: the mean wait of a request, the mean time of a batch, and the node's
     share of the time that requests spent on their longest way through the graph."""
@@ -188,7 +187,11 @@ def _answer(
         for done in answers(handle, asks, in_flight, interrupt, patient=patient, **options):
             if shared:
                 progress.hide()
-            writer.write(choices.explained(done) if choices else done.answer)
+            answer = choices.explained(done) if choices else done.answer
+            if done.told:
+                writer.write(answer)
+            if not done.last:
+                continue
             report.add(done.response)
             progress.advance()
             if done.answer.failure and settings.output:
@@ -205,10 +208,20 @@ def _warmed(handle: PipelineHandle, asks: Iterator[Ask], settings: Settings) -> 
     if first is None:
         return asks
     if not first.error:
-        jobs = (handle.submit(first.inputs, outputs=settings.outputs) for _ in range(settings.warmup))
-        for job in jobs:
-            job.exception()  # told when the request itself is made
+        for _ in range(settings.warmup):
+            _for_nobody(handle, first, settings)
     return chain([first], asks)
+
+
+def _for_nobody(handle: PipelineHandle, ask: Ask, settings: Settings) -> None:
+    from executor.errors import RequestError
+    from executor.streaming.answer import StreamResponse
+    from executor.streaming.pieces import Pieces
+
+    with suppress(RequestError):  # told when the request itself is made
+        response = handle(ask.inputs, outputs=settings.outputs)
+        if isinstance(response, StreamResponse):
+            deque(Pieces(response, handle.streams), maxlen=0)
 
 
 def _in_flight(plan: Plan, pipeline: str) -> int:
@@ -241,7 +254,8 @@ def _conclude(
     writer.close()
     stream = sys.stderr if settings.form == "json" and not settings.output else sys.stdout
     gap = "" if settings.output or stream is sys.stderr else "\n"
-    lines = [*choices.lines(), ""] if choices else []
+    told = choices if settings.form != "json" else None  # there they stand with the answers
+    lines = [*told.lines(), ""] if told else []
     stream.write(gap + "\n".join(lines + report.lines(seconds)) + "\n")
     if interrupt:
         session.warn("interrupted; requests that were not made are missing")
