@@ -19,6 +19,7 @@ from pipeline_dsl.sizes import Symbol
 from pipeline_dsl.source import Span
 from pipeline_dsl.types import TensorType
 
+from .facts import Facts
 from .regions import Region, Results, Value
 from .scope import PipelineBinding, Scope
 from .substitution import Substitution
@@ -66,6 +67,7 @@ class Shared:
     """The names of the body and of each arm, in the order of the text."""
     inlined: int = 0
     """Nodes that came with the pipelines it calls."""
+    facts: Facts = field(default_factory=Facts)
 
 
 @dataclass(slots=True)
