@@ -10,17 +10,21 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from backends.values import Value
 
 from .errors import RequestError
+from .sequence import Seat, SequenceInfo
 
 if TYPE_CHECKING:
     from .cohort import Layout
     from .variant import Variant
 
 _log = logging.getLogger("pipectl")
+
+_NO_SEATS: Mapping[str, Seat] = MappingProxyType({})
 
 
 class Execution(NamedTuple):
@@ -74,6 +78,8 @@ class Request:
         "nbytes",
         "pipeline",
         "rows",
+        "seats",
+        "sequence",
         "serial",
         "sink",
         "timer",
@@ -115,6 +121,10 @@ class Request:
         self.layouts: list[Layout] = []
         """Every layout it is or was in; emptied when it ends, so that requests do not keep one another."""
         self.timer: Any = None
+        self.sequence: SequenceInfo | None = None
+        """Of a request of a sequence."""
+        self.seats: Mapping[str, Seat] = _NO_SEATS
+        """Its sequence's places at sequence stages, by call site."""
 
     def __repr__(self) -> str:
         return f"Request({self.id!r}, {self.pipeline}{', done' if self.done else ''})"

@@ -189,17 +189,18 @@ class StageRuntime:
 
     def wait_until(self, now: int) -> int:
         """When the inbox must be looked at again though nothing arrived; NEVER if not. (locked)"""
-        until = NEVER
-        if self.free:
-            decision = decide(self.levels, self.plan.batching, now, self.rhythm, self._fair_share())
-            if isinstance(decision, Wait):
-                until = decision.until_ns
+        until = self._looks(now) if self.free else NEVER
         if self._timed:
             for policy, entries in zip(self.plan.queue.levels, self.levels):
                 if policy.timeout_ns:
                     due = (e.arrived_ns + policy.timeout_ns for e in entries if _may_wait_too_long(e, policy))
                     until = min(until, *due, NEVER)
         return until
+
+    def _looks(self, now: int) -> int:
+        """When the entries that wait may make a batch by themselves; NEVER if they do not wait for that. (locked)"""
+        decision = decide(self.levels, self.plan.batching, now, self.rhythm, self._fair_share())
+        return decision.until_ns if isinstance(decision, Wait) else NEVER
 
     def _fair_share(self) -> int:
         """Rows a batch may take where each element runs alone, so that free instances share the work."""

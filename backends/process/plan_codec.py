@@ -35,12 +35,16 @@ CLASSES: dict[str, type[Any]] = {
         ir.Bound,
         ir.RaggedRule,
         ir.TensorName,
+        ir.SequenceRule,
+        ir.StateRule,
         ir.Contract,
         plan.PortPlan,
         plan.BatchPolicy,
         plan.LevelPolicy,
         plan.QueuePolicy,
         plan.Warmup,
+        plan.CachePolicy,
+        plan.ResourceClaim,
         plan.StagePlan,
     )
 }

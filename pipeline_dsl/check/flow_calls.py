@@ -85,7 +85,10 @@ def call_stage(
 
 def _callee_of(stage: ir.Stage) -> Callee:
     rules = stage.contract.ragged
-    filled = {port: r.dim for r in rules for port in (r.mask, r.lengths, r.offsets) if port}
+    filled = {port: f"its `ragged` rule for `{r.dim}`" for r in rules for port in (r.mask, r.lengths, r.offsets)}
+    if (sequence := stage.contract.sequence) is not None:
+        filled |= dict.fromkeys((sequence.start, sequence.end, sequence.ready, sequence.id), "its `sequence` block")
+    filled.pop("", None)
     unruled: frozenset[str] = frozenset()
     if stage.backend in NEEDS_RULE:
         unruled = _ragged_names(stage.signature) - {r.dim for r in rules}

@@ -151,10 +151,10 @@ def _warmup(stage: ir.Stage, settings: ir.Settings, own: ir.Settings, sink: Sink
 
 def _slots(stage: ir.Stage, own: ir.Settings, sink: Sink) -> None:
     """E0608: instances that would never get a sequence."""
-    sequence = stage.contract.extra.get("sequence", {})
-    instances, most = own.get("instances"), sequence.get("slots.max")
-    if instances is None or most is None or sequence.get("slots.strategy") != "direct":
+    rule, instances = stage.contract.sequence, own.get("instances")
+    if instances is None or rule is None or not rule.slots or rule.strategy != "direct":
         return
+    most = rule.slots
     if most < instances.value:
         text = f"{instances.value} instances share {most} direct slot{'s' if most > 1 else ''}"
         hint = "raise `slots { max = .. }` in the stage, or lower `instances`"
@@ -169,7 +169,7 @@ def _cache(name: str, stage: ir.Stage, own: ir.Settings, sink: Sink) -> None:
     span = _span(own[key])
     if any(p.type.stream for p in (*stage.signature.inputs, *stage.signature.outputs)):
         sink.add(NotCacheable(span, name, "it streams").diagnostic())
-    elif "sequence" in stage.contract.extra or "state" in stage.contract.extra:
+    elif stage.contract.sequence is not None:
         sink.add(NotCacheable(span, name, "it keeps state between requests").diagnostic())
     elif stage.contract.effects != "none":
         why = f"its effects are `{stage.contract.effects}`"

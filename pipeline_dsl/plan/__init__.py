@@ -19,6 +19,7 @@ from .stages import (
     PortPlan,
     QueuePolicy,
     ResourceClaim,
+    SequenceControl,
     StagePlan,
     Warmup,
 )
@@ -69,6 +70,7 @@ __all__ = [
     "ResourceClaim",
     "RouteArmPlan",
     "RoutePlan",
+    "SequenceControl",
     "Slot",
     "Source",
     "StagePlan",

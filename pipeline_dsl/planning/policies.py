@@ -6,9 +6,10 @@ proved (types, closed keys, ranges) is not looked at again.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from pipeline_dsl.ir import Settings
+from pipeline_dsl.ir import SequenceRule, Settings
 from pipeline_dsl.plan import AUTO, AdmissionPolicy, BatchPolicy, LevelPolicy, QueuePolicy, Warmup
 
 from .reading import read
@@ -27,6 +28,16 @@ def batch_policy(settings: Settings, has_rows: bool) -> BatchPolicy:
         delay_ns=AUTO if delay == "auto" else delay,
         preferred=tuple(sorted(read(settings, "batching.preferred"))),
     )
+
+
+def sequence_policy(policy: BatchPolicy, rule: SequenceRule | None, has_rows: bool) -> BatchPolicy:
+    """The same for a sequence stage: the delay is that of its slots, and a batch has a row for each direct slot."""
+    if rule is None:
+        return policy
+    policy = replace(policy, delay_ns=rule.delay_ns or policy.delay_ns)
+    if has_rows and rule.strategy == "direct" and rule.slots:
+        return replace(policy, max_rows=rule.slots, preferred=())
+    return policy
 
 
 def queue_policy(settings: Settings) -> QueuePolicy:

@@ -17,7 +17,7 @@ from pipeline_dsl.plan import Hardware, StagePlan
 from pipeline_dsl.settings import CALL_KEYS
 
 from .devices import resolve
-from .policies import batch_policy, queue_policy, warmup
+from .policies import batch_policy, queue_policy, sequence_policy, warmup
 from .ports import input_plans, output_plans
 from .reading import read
 
@@ -101,7 +101,7 @@ def _plan(index: int, runtime: _Runtime, hardware: Hardware) -> StagePlan:
         instances=read(settings, "instances"),
         threads=read(settings, "threads"),
         isolate=read(settings, "isolate") == "process",
-        batching=batch_policy(settings, has_rows),
+        batching=sequence_policy(batch_policy(settings, has_rows), stage.contract.sequence, has_rows),
         queue=queue_policy(settings),
         warmup=warmup(settings),
         extra=_extra(settings),
