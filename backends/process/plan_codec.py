@@ -45,6 +45,7 @@ CLASSES: dict[str, type[Any]] = {
         plan.Warmup,
         plan.CachePolicy,
         plan.ResourceClaim,
+        plan.AheadPolicy,
         plan.StagePlan,
     )
 }
