@@ -11,13 +11,14 @@ from collections import OrderedDict
 from pipeline_dsl.plan import AdmissionPolicy
 
 from .errors import Overloaded, RequestError
+from .rate import Rate
 from .request import Request
 
 
 class Door:
     """Requests inside and in line of one pipeline."""
 
-    __slots__ = ("bytes_inside", "inside", "line", "name", "policy", "refused")
+    __slots__ = ("bytes_inside", "inside", "line", "name", "policy", "rate", "refused")
 
     def __init__(self, name: str, policy: AdmissionPolicy) -> None:
         self.name = name
@@ -25,6 +26,8 @@ class Door:
         self.inside: set[Request] = set()
         self.line: OrderedDict[Request, None] = OrderedDict()
         self.bytes_inside = 0
+        self.rate: Rate | None = None
+        """How many may come in a time, if that is limited."""
         self.refused: list[tuple[Request, RequestError]] = []
         """Requests that stood in line and can not enter any more; whoever called `finish` ends them."""
 

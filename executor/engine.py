@@ -23,15 +23,20 @@ from .cohort import NEVER, Deaths
 from .errors import (
     Cancelled,
     DeadlineExceeded,
+    InvalidArgument,
     Overloaded,
     RequestError,
     Unavailable,
 )
-from .execute import RetryBudget, Run
+from .execute import RetryBudget
 from .flow import Flow
 from .ingress import Ingress
+from .kinds import doors_of, run_of, stage_of
 from .loading import load, unload
 from .request import Job, Outcome, Request, Response, deliver
+from .resources import Resources, totals_of
+from .sequence import SequenceInfo
+from .sequence_door import SequenceDoor
 from .stage import StageRuntime
 from .stats import PipelineStats, Snapshot, StageSnapshot, busy_seconds, sum_nodes
 from .trace import Recorder, RequestRecord
@@ -49,14 +54,20 @@ class Engine:
         self.clock: Clock = clock or SystemClock()
         self.recorder = recorder
         self.lock = threading.Lock()
-        self.stages = [StageRuntime(s, self.clock) for s in plan.stages]
-        self.doors = {name: Door(name, p.admission) for name, p in plan.pipelines.items()}
+        self.resources = Resources(totals_of(plan.stages, plan.resources))
+        self.stages = [stage_of(s, self.clock, self.resources) for s in plan.stages]
+        self.doors = doors_of(plan, self.stages, self.clock)
         self._stats = {name: PipelineStats(name) for name in plan.pipelines}
         self.ingress = Ingress(plan, self.stages, self._refused)
         self._coming: dict[asyncio.AbstractEventLoop, list[Request]] = {}
         self._workers = Worker("pipectl-worker", 0)
         self._state = "new"
+        self._sequences_go_on = False
+        """While it drains, requests of open sequences are taken still."""
         self._idle = threading.Condition(self.lock)
+        for door in self.doors.values():
+            if isinstance(door, SequenceDoor):
+                door.wake = partial(self._call_door, door)
         self.flow = Flow(self.clock, self.lock, self._workers, self.end, self._rested)
 
     # ---- life
@@ -71,7 +82,7 @@ class Engine:
         for stage in self.stages:
             budget = RetryBudget()  # of its own: what one stage raises must not cost the requests of another
             for slot in stage.slots:
-                slot.run = Run(stage, slot, self.clock.now, budget, self.recorder)
+                slot.run = run_of(stage)(stage, slot, self.clock.now, budget, self.recorder)
         slots = sum(len(s.slots) for s in self.stages)
         self._workers.grow(max(self.plan.hardware.cores, min(slots, MAX_THREADS)))
         for pipeline in self.plan.pipelines.values():
@@ -89,13 +100,15 @@ class Engine:
             unload(self.stages)
             raise Unavailable("the engine was stopped while it loaded")
 
-    def drain(self, timeout: float | None = None) -> bool:
+    def drain(self, timeout: float | None = None, *, sequences: bool = False) -> bool:
         """Accept nothing new and wait until all requests have ended and all instances rest.
 
-        False if that is not so after `timeout` seconds."""
+        `sequences`: requests of sequences that are open are still accepted, and their ends waited for. False if that
+        is not so after `timeout` seconds."""
         with self._idle:
             if self._state == "ready":
                 self._state = "draining"
+            self._sequences_go_on = sequences and self._state == "draining"
             return self._idle.wait_for(self._at_rest, timeout)
 
     def _rested(self) -> None:
@@ -106,6 +119,8 @@ class Engine:
     def _at_rest(self) -> bool:
         if self._state == "stopped":
             return True
+        if self._sequences_go_on and any(d.open for d in self.doors.values() if isinstance(d, SequenceDoor)):
+            return False
         return not any(map(len, self.doors.values())) and all(len(s.free) == len(s.slots) for s in self.stages)
 
     def stop(self, timeout: float = 5.0) -> None:
@@ -140,11 +155,22 @@ class Engine:
         timeout: float | None = None,
         priority: int | None = None,
         id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        sequence: SequenceInfo | None = None,
     ) -> Job:
         """Start a request. Wrong inputs, a full line or a stopped engine raise here, as RequestErrors."""
         job = Job(self.cancel)
         job.request = request = self.ingress.request(
-            pipeline, inputs, job, self.clock.now(), outputs=outputs, timeout=timeout, priority=priority, id=id
+            pipeline,
+            inputs,
+            job,
+            self.clock.now(),
+            outputs=outputs,
+            timeout=timeout,
+            priority=priority,
+            id=id,
+            headers=headers,
+            sequence=sequence,
         )
         refused = self._admit([request])
         if refused:
@@ -162,12 +188,23 @@ class Engine:
         timeout: float | None = None,  # noqa: ASYNC109 - the request's deadline, kept by the engine, not by asyncio
         priority: int | None = None,
         id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        sequence: SequenceInfo | None = None,
     ) -> Response:
         """The same for asyncio; cancelling the task cancels the request."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Response] = loop.create_future()
         request = self.ingress.request(
-            pipeline, inputs, future, self.clock.now(), outputs=outputs, timeout=timeout, priority=priority, id=id
+            pipeline,
+            inputs,
+            future,
+            self.clock.now(),
+            outputs=outputs,
+            timeout=timeout,
+            priority=priority,
+            id=id,
+            headers=headers,
+            sequence=sequence,
         )
         coming = self._coming.get(loop)
         if coming is None:
@@ -209,22 +246,31 @@ class Engine:
             for request in requests:
                 if request.done:
                     continue
-                if self._state != "ready":
+                door = self.doors[request.pipeline]
+                if self._state != "ready" and not self._goes_on(door, request):
                     text = f"the engine is {self._state}"
                     error: RequestError = Unavailable(text, pipeline=request.pipeline, request_id=request.id)
                     refused.append((request, error))
                     continue
                 try:
-                    if self.doors[request.pipeline].admit(request):
+                    if door.rate is not None:
+                        door.rate.check(request)
+                    if door.admit(request):
                         entered.append(request)
+                    if door.rate is not None:
+                        door.rate.spend(request)
                     accepted.append(request)
-                except Overloaded as full:
-                    refused.append((request, full))
+                except (Overloaded, InvalidArgument) as error_of_door:
+                    refused.append((request, error_of_door))
         for request in accepted:
             if request.deadline_ns is not None or self.doors[request.pipeline].policy.queue_timeout_ns:
                 self._set_timer(request)
         self._enter(entered)
         return refused
+
+    def _goes_on(self, door: Door, request: Request) -> bool:
+        """(locked) Whether it is taken though the engine drains."""
+        return self._sequences_go_on and isinstance(door, SequenceDoor) and door.goes_on(request)
 
     def _set_timer(self, request: Request) -> None:
         limit = self.doors[request.pipeline].policy.queue_timeout_ns
@@ -261,6 +307,18 @@ class Engine:
         elif request.deadline_ns is not None:
             self._call_at(request.deadline_ns, self._expire, request)
 
+    def _call_door(self, door: SequenceDoor, when_ns: int) -> None:
+        """(locked) Have its sequences looked at when the first of them may be over."""
+        self.clock.call_at(when_ns, partial(self._expire_sequences, door))
+
+    def _expire_sequences(self, door: SequenceDoor) -> None:
+        with self.lock:
+            entering = door.expire()
+            if self._state != "ready":
+                self._idle.notify_all()
+        if entering:
+            self._workers.put(partial(self._enter, entering))
+
     # ---- out
 
     def end(self, ended: Sequence[tuple[Request, Outcome]]) -> int:
@@ -268,8 +326,9 @@ class Engine:
         final: list[tuple[Request, Outcome]] = []
         entering: list[Request] = []
         bereft: set[StageRuntime] = set()
+        left = list(ended)
         with self.lock:
-            for request, outcome in ended:
+            for request, outcome in left:
                 if not request.done:
                     request.done = True
                     if isinstance(outcome, RequestError):
@@ -277,6 +336,10 @@ class Engine:
                         bereft |= request.variant.stages
                     final.append((request, outcome))
                     entering += self._leave(request, outcome)
+                    door = self.doors[request.pipeline]
+                    if door.refused:
+                        left += door.refused
+                        door.refused = []
             for stage in bereft:
                 stage.drop_dead()
             if self._state != "ready":
@@ -302,7 +365,7 @@ class Engine:
             reason = outcome.reason if isinstance(outcome, RequestError) else "success"
             end = self.clock.now()
             self.recorder.requests.append(RequestRecord(request.id, request.pipeline, request.arrived_ns, end, reason))
-        return self.doors[request.pipeline].finish(request)
+        return self.doors[request.pipeline].finish(request, not isinstance(outcome, RequestError))
 
     # ---- figures
 
@@ -340,6 +403,8 @@ class Engine:
             found += [f"{d.name}: {d.bytes_inside} bytes" for d in self.doors.values() if d.bytes_inside]
             found += [f"{s.plan.name}: {s.waiting} entries wait" for s in self.stages if s.waiting]
             found += [f"{s.plan.name}: a slot is taken" for s in self.stages if len(s.free) < len(s.slots)]
+            found += [text for d in self.doors.values() if isinstance(d, SequenceDoor) for text in d.problems()]
+            found += [f"{n} units of `{name}` are held" for name, n in self.resources.held.items() if n]
             for variant in self.ingress.variants:
                 found += [f"{variant.pipeline.name}: a join holds {len(j)}" for j in variant.joins if len(j)]
         return found

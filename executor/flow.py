@@ -168,6 +168,9 @@ class Flow:
         with self.lock:
             if slot is not None and stage is not None:
                 stage.free.append(slot)
+                if stage.claim is not None:
+                    for other in stage.claim.give_back():
+                        refused += self._dispatch(other, now)
             for entry in entries:
                 target = entry.node.stage
                 assert target is not None

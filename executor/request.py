@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("pipectl")
 
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _NO_SEATS: Mapping[str, Seat] = MappingProxyType({})
 
 
@@ -72,6 +73,7 @@ class Request:
         "arrived_ns",
         "deadline_ns",
         "done",
+        "headers",
         "id",
         "layouts",
         "level",
@@ -121,10 +123,16 @@ class Request:
         self.layouts: list[Layout] = []
         """Every layout it is or was in; emptied when it ends, so that requests do not keep one another."""
         self.timer: Any = None
+        self.headers: Mapping[str, str] = _NO_HEADERS
+        """What the caller sent beside the inputs; names in lower case."""
         self.sequence: SequenceInfo | None = None
         """Of a request of a sequence."""
         self.seats: Mapping[str, Seat] = _NO_SEATS
         """Its sequence's places at sequence stages, by call site."""
+
+    @property
+    def root(self) -> Request:
+        return self
 
     def __repr__(self) -> str:
         return f"Request({self.id!r}, {self.pipeline}{', done' if self.done else ''})"

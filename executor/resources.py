@@ -33,6 +33,10 @@ class Claim:
         """Take the units for an execution; False if it is not the stage's turn, which then waits in line."""
         return self._resources.take(self, stage)
 
+    def leave(self) -> None:
+        """The stage has nothing to run: it no longer waits."""
+        self._resources.waiting.pop(self, None)
+
     def give_back(self) -> list[StageRuntime]:
         """Return the units of an execution that has ended; the stages that wait for some, the next one first."""
         return self._resources.give_back(self)
@@ -78,10 +82,6 @@ class Resources:
         for name, units in claim.units.items():
             self.held[name] -= units
         return [self.waiting[other] for other in self.line()]
-
-    def leave(self, claim: Claim) -> None:
-        """A stage has nothing to run any more."""
-        self.waiting.pop(claim, None)
 
 
 def totals_of(stages: Iterable[StagePlan], said: Mapping[str, int]) -> dict[str, int]:

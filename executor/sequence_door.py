@@ -90,6 +90,10 @@ class SequenceDoor(Door):
         """Sequences that have begun or wait to."""
         return len(self.sequences)
 
+    def shares(self, other: SequenceDoor) -> bool:
+        """Whether a stage has seats for both."""
+        return not set(self._places.values()).isdisjoint(other._places.values())
+
     def goes_on(self, request: Request) -> bool:
         """Whether it belongs to a sequence that is open and does not begin it anew."""
         return not _info(request).start and _info(request).id in self.sequences

@@ -80,8 +80,12 @@ class SequenceRuntime(StageRuntime):
         for place in range(len(self.free) - 1, -1, -1):
             decision = self._decide(self.free[place], now)
             if isinstance(decision, Group):
+                if self.claim is not None and not self.claim.take(self):
+                    return None
                 self._remove(decision.entries)
                 return self.free.pop(place), decision.entries
+        if self.claim is not None:
+            self.claim.leave()
         return None
 
     def _looks(self, now: int) -> int:

@@ -17,11 +17,13 @@ from pipeline_dsl.plan import LevelPolicy, StagePlan
 
 from .assemble import Assembler
 from .batcher import Entry, Group, Rhythm, Wait, decide
+from .cache import Cache
 from .clock import Clock, Timer
 from .cohort import NEVER, Cohort
 from .columns import Copies, CopySink
 from .grouping import Grouping
 from .request import Request
+from .resources import Claim
 from .stats import NodeStats
 from .variant import Node
 from .workers import Worker
@@ -74,6 +76,10 @@ class StageRuntime:
         self.levels: list[list[Entry]] = [[] for _ in plan.queue.levels]
         self.rhythm = Rhythm()
         self.load_seconds = 0.0
+        self.cache = Cache(plan.cache, clock.now) if plan.cache is not None else None
+        """Answers that are kept; its instances share them."""
+        self.claim: Claim | None = None
+        """What an execution needs of shared resources; set by the engine."""
         self._timed = any(level.timeout_ns for level in plan.queue.levels)
         self._timer: Timer | None = None
         self.learns = plan.batching.delay_ns != 0
@@ -183,8 +189,12 @@ class StageRuntime:
             return None
         decision = decide(self.levels, self.plan.batching, now, self.rhythm, self._fair_share())
         if isinstance(decision, Group):
+            if self.claim is not None and not self.claim.take(self):
+                return None
             self._remove(decision.entries)
             return self.free.pop(), decision.entries
+        if self.claim is not None:
+            self.claim.leave()
         return None
 
     def wait_until(self, now: int) -> int:
@@ -248,6 +258,8 @@ class StageRuntime:
             return None
         if self._shares and rows > 1 and len(self.free) > 1:
             return None  # its elements run alone: let the free instances share them
+        if self.claim is not None and not self.claim.take(self):
+            return None
         return self.free.pop()
 
     # ---- timer

@@ -19,6 +19,7 @@ from pipeline_dsl.errors.settings import (
     SettingsDisagree,
     TooLarge,
     UnknownSetting,
+    WrongSetting,
 )
 from pipeline_dsl.literals import duration
 from pipeline_dsl.settings import DEFAULTS
@@ -57,6 +58,10 @@ def check_pipeline(graph: ir.Graph, own: ir.Settings, nodes: Mapping[str, ir.Set
     for key in ("rate_limit.per", "rate_limit.burst", "rate_limit.by"):
         if key in own and "rate_limit.rate" not in own:
             sink.add(NoEffect(_span(own[key]), key, "there is no `rate_limit.rate`", "set `rate`").diagnostic())
+    rate = own.get("rate_limit.rate")
+    if rate is not None and not rate.value > 0:
+        needs, hint = "a number above 0", "`max_inflight = 1` lets one request in at a time"
+        sink.add(WrongSetting(_span(rate), "rate_limit.rate", needs, f"{rate.value:g}", hint).diagnostic())
     whole = own.get("timeout")
     if whole is not None and whole.value:
         for call in graph.calls:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline_dsl.ir import Call, Compute, Constant, Graph, Input, Output, Program, Ref, Settings, references, results
 from pipeline_dsl.plan import InputPlan, OutputPlan, PipelinePlan, Source, Step
 
-from .policies import admission_policy
+from .policies import admission_policy, rate_policy
 from .reading import read
 from .runs import COMPUTE, Place, place_of, runs
 from .stages import StageTable, labels_path
@@ -25,6 +25,8 @@ def pipeline_plan(graph: Graph, program: Program, table: StageTable, shared: fro
         bounds=graph.signature.bounds,
         timeout_ns=read(settings, "timeout"),
         admission=admission_policy(settings),
+        rate=rate_policy(settings),
+        sequence=graph.sequence,
         doc=graph.doc,
     )
 

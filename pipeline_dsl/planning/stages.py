@@ -17,12 +17,12 @@ from pipeline_dsl.plan import Hardware, StagePlan
 from pipeline_dsl.settings import CALL_KEYS
 
 from .devices import resolve
-from .policies import ahead_policy, batch_policy, queue_policy, sequence_policy, warmup
+from .policies import ahead_policy, batch_policy, cache_policy, claims, queue_policy, sequence_policy, warmup
 from .ports import input_plans, output_plans
 from .reading import read
 
 _OWN_KEYS = CALL_KEYS | {"device", "instances", "threads", "isolate", "version", "versions"}
-_OWN_BLOCKS = ("batching.max", "batching.delay", "batching.preferred", "queue.", "warmup.", "ahead.")
+_OWN_BLOCKS = ("batching.max", "batching.delay", "batching.preferred", "queue.", "warmup.", "ahead.", "cache.", "limit.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +104,9 @@ def _plan(index: int, runtime: _Runtime, hardware: Hardware) -> StagePlan:
         batching=sequence_policy(batch_policy(settings, has_rows), stage.contract.sequence, has_rows),
         queue=queue_policy(settings),
         warmup=warmup(settings),
+        cache=cache_policy(settings),
+        limits=claims(settings),
+        limit_priority=read(settings, "limit.priority"),
         ahead=ahead_policy(settings),
         extra=_extra(settings),
     )
