@@ -55,7 +55,7 @@ def picture(graph: Graph, devices: Mapping[str, str] | None = None) -> Picture:
 
 def devices_of(plan: Plan, pipeline: str) -> dict[str, str]:
     """The device of each call site of a planned pipeline."""
-    steps = plan.pipelines[pipeline].steps
+    steps = plan.pipelines[pipeline].every_step
     return {step.node: plan.stages[step.stage].device for step in steps if step.stage >= 0}
 
 
