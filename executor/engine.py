@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from pipeline_dsl.plan import Plan
 
 from .admission import Door
+from .budget import RetryBudget
 from .clock import Clock, SystemClock
-from .cohort import NEVER, Deaths
+from .cohort import NEVER
+from .element import Child, Element
 from .errors import (
     Cancelled,
     DeadlineExceeded,
@@ -28,7 +30,6 @@ from .errors import (
     RequestError,
     Unavailable,
 )
-from .execute import RetryBudget
 from .flow import Flow
 from .ingress import Ingress
 from .kinds import doors_of, run_of, stage_of
@@ -37,9 +38,11 @@ from .request import Job, Outcome, Request, Response, deliver
 from .resources import Resources, totals_of
 from .sequence import SequenceInfo
 from .sequence_door import SequenceDoor
+from .scope import Aftermath, forget
 from .stage import StageRuntime
 from .stats import PipelineStats, Snapshot, StageSnapshot, busy_seconds, sum_nodes
 from .trace import Recorder, RequestRecord
+from .wiring import Circuit
 from .workers import Worker
 
 MAX_THREADS = 32
@@ -68,7 +71,7 @@ class Engine:
         for door in self.doors.values():
             if isinstance(door, SequenceDoor):
                 door.wake = partial(self._call_door, door)
-        self.flow = Flow(self.clock, self.lock, self._workers, self.end, self._rested)
+        self.flow = Flow(self.clock, self.lock, self._workers, self.end, self._rested, recorder)
 
     # ---- life
 
@@ -86,7 +89,7 @@ class Engine:
         slots = sum(len(s.slots) for s in self.stages)
         self._workers.grow(max(self.plan.hardware.cores, min(slots, MAX_THREADS)))
         for pipeline in self.plan.pipelines.values():
-            for step in pipeline.steps:
+            for step in pipeline.every_step:
                 if step.stage >= 0:
                     stage = self.stages[step.stage]
                     for slot in stage.slots:
@@ -121,7 +124,8 @@ class Engine:
             return True
         if self._sequences_go_on and any(d.open for d in self.doors.values() if isinstance(d, SequenceDoor)):
             return False
-        return not any(map(len, self.doors.values())) and all(len(s.free) == len(s.slots) for s in self.stages)
+        resting = not any(map(len, self.doors.values())) and all(len(s.free) == len(s.slots) for s in self.stages)
+        return resting and not any(c.scopes for c in self._circuits())  # shadows outlive their requests
 
     def stop(self, timeout: float = 5.0) -> None:
         """End what is still inside with Unavailable, then threads and instances. May be called twice."""
@@ -130,6 +134,10 @@ class Engine:
                 return
             loading = self._state == "new"
             self._state = "stopped"
+            after = Aftermath(())
+            for scope in [s for c in self._circuits() for s in c.scopes if s.silent]:
+                scope.abandon(after)
+            self.flow.bury(after)
             left = [r for door in self.doors.values() for r in (*door.inside, *door.line)]
         self.end(
             [(r, Unavailable("stopped before it was answered", pipeline=r.pipeline, request_id=r.id)) for r in left]
@@ -321,41 +329,53 @@ class Engine:
 
     # ---- out
 
-    def end(self, ended: Sequence[tuple[Request, Outcome]]) -> int:
-        """End requests, each exactly once: later outcomes of one that has ended are dropped. How many did end."""
+    def end(self, ended: Sequence[tuple[Element, Outcome]]) -> int:
+        """End elements, each exactly once: later outcomes of one that has ended are dropped. How many requests did."""
         final: list[tuple[Request, Outcome]] = []
         entering: list[Request] = []
-        bereft: set[StageRuntime] = set()
-        left = list(ended)
+        after = Aftermath(ended)
         with self.lock:
-            for request, outcome in left:
-                if not request.done:
-                    request.done = True
-                    if isinstance(outcome, RequestError):
-                        Deaths.count = next(Deaths.tokens)
-                        bereft |= request.variant.stages
-                    final.append((request, outcome))
-                    entering += self._leave(request, outcome)
-                    door = self.doors[request.pipeline]
+            for element, outcome in after.ends:  # grows: the end of a child may be that of its parent
+                if element.done:
+                    continue
+                element.done = True
+                if isinstance(outcome, RequestError) or element.scopes:
+                    forget(element, after)
+                    after.bereft |= element.circuit.every_stage
+                if isinstance(element, Request):
+                    final.append((element, outcome))
+                    entering += self._leave(element, outcome)
+                    door = self.doors[element.pipeline]
                     if door.refused:
-                        left += door.refused
+                        after.ends += door.refused
                         door.refused = []
-            for stage in bereft:
-                stage.drop_dead()
+                elif isinstance(element, Child) and isinstance(outcome, RequestError):
+                    element.leave()
+                    self._lost(element, outcome, after)
+            self.flow.bury(after)
             if self._state != "ready":
                 self._idle.notify_all()
         if entering:
             self._workers.put(partial(self._enter, entering))
+        if after.going:
+            self.flow.go_on(after.going)
         deliver(final)
         return len(final)
+
+    def _lost(self, child: Child, error: RequestError, after: Aftermath) -> None:
+        """(locked) A child has failed. That the time of all around it is up is not for its scope to mend."""
+        scope = child.scope
+        limit = None if scope.silent else scope.parent.deadline_ns
+        if limit is not None and isinstance(error, DeadlineExceeded) and limit <= self.clock.now():
+            after.ends.append((scope.parent, error))
+        else:
+            scope.lost(child, error, after)
 
     def _leave(self, request: Request, outcome: Outcome) -> list[Request]:
         """(locked) Book a request's end; the requests that may enter in its place."""
         stats = self._stats[request.pipeline]
         if isinstance(outcome, RequestError):
             stats.failed(outcome.reason)
-            for join in request.variant.joins:
-                join.purge(request)
         else:
             stats.finished(outcome.finished_ns - request.arrived_ns, request.rows)
         request.layouts = []
@@ -375,12 +395,14 @@ class Engine:
         parts = [n for held in slots.values() for slot in held for n in slot.stats.values()]
         with self.lock:
             doors = {n: (len(d.inside), len(d.line)) for n, d in self.doors.items()}
+            events = dict(self.flow.events)
             copied = {place: dict(c.bytes) for place, c in self.flow.copies.items()}
             waiting = {s.plan.index: [e for level in s.levels for e in level] for s in self.stages}
         return Snapshot(
             pipelines=tuple(p.snapshot(inflight=doors[n][0], waiting=doors[n][1]) for n, p in self._stats.items()),
             nodes=sum_nodes(parts),
             copied_bytes=copied,
+            constructs=events,
             stages=tuple(
                 StageSnapshot(
                     s.plan.name,
@@ -405,6 +427,11 @@ class Engine:
             found += [f"{s.plan.name}: a slot is taken" for s in self.stages if len(s.free) < len(s.slots)]
             found += [text for d in self.doors.values() if isinstance(d, SequenceDoor) for text in d.problems()]
             found += [f"{n} units of `{name}` are held" for name, n in self.resources.held.items() if n]
-            for variant in self.ingress.variants:
-                found += [f"{variant.pipeline.name}: a join holds {len(j)}" for j in variant.joins if len(j)]
+            for circuit in self._circuits():
+                found += [f"{n.name}: its join holds {len(n.join)}" for n in circuit.nodes if n.join]
+                found += [f"{s.node.name}: {len(s.live)} children of {s.parent!r}" for s in circuit.scopes]
         return found
+
+    def _circuits(self) -> Iterator[Circuit]:
+        """Of all variants, those of children included."""
+        return (circuit for variant in self.ingress.variants for circuit in variant)

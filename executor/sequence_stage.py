@@ -25,7 +25,7 @@ from .columns import CopySink
 from .request import Request
 from .sequence import Seat, Seats
 from .stage import Slot, StageRuntime
-from .variant import Node
+from .node import Call
 
 
 class SeatedEntry(Entry):
@@ -58,7 +58,7 @@ class SequenceRuntime(StageRuntime):
 
     # ---- in
 
-    def entries(self, node: Node, cohort: Cohort, now: int, copies: CopySink) -> list[Entry]:
+    def entries(self, node: Call, cohort: Cohort, now: int, copies: CopySink) -> list[Entry]:
         """One entry for each element: each has a seat of its own."""
         limit = now + node.timeout_ns if node.timeout_ns else NEVER
         made: list[Entry] = []
