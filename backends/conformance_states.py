@@ -53,7 +53,7 @@ class StatefulConformance(ABC):
     def test_the_state_begins_as_declared(self) -> None:
         (state,) = self.stage().contract.states
         begins = initial(state)
-        assert begins.shape == (WIDTH,) and not begins.any()
+        assert np.array_equal(begins, np.zeros(WIDTH, np.float32))
 
     def test_what_one_call_gives_the_next_one_gets(self) -> None:
         total: Array = np.zeros((1, WIDTH), np.float32)

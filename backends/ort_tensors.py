@@ -142,7 +142,9 @@ def _control(port: PortPlan, tensor: Tensor) -> list[str]:
     kinds = ("int", "uint", "string") if port.filled == "id" else ("bool", "int", "uint", "float")
     dtype = known.get(tensor.dtype)
     if dtype is None or ("string" if dtype.name == "string" else dtype.kind) not in kinds:
-        return [f"`{port.name}` is told the `{port.filled}` of a sequence, the file's `{tensor.name}` is {tensor.dtype}"]
+        return [
+            f"`{port.name}` is told the `{port.filled}` of a sequence, the file's `{tensor.name}` is {tensor.dtype}"
+        ]
     more = tensor.shape[1:] if port.type.has_rows else tensor.shape
     if any(size != 1 for size in more):
         return [f"`{port.name}` is one value a row, the file's is {tensor}"]

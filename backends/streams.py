@@ -25,6 +25,7 @@ BYTES = 1 << 20
 """Bytes of them."""
 
 Call = Callable[[], object]
+Outcome = Callable[[BaseException | None], object]
 
 
 class _Marker:
@@ -56,7 +57,7 @@ class ElementStream:
 
     __slots__ = (
         *("__weakref__", "_base", "_buffer", "_bytes", "_cursors", "_elements", "_ended", "_error", "_later"),
-        *("_limit", "_lock", "_on_credit", "_on_end", "count"),
+        *("_limit", "_lock", "_on_begin", "_on_credit", "_on_end", "count"),
     )
 
     def __init__(
@@ -74,7 +75,8 @@ class ElementStream:
         self._ended = False
         self._error: BaseException | None = None
         self._on_credit: Call | None = None
-        self._on_end: list[Callable[[BaseException | None], object]] = []
+        self._on_begin: list[Outcome] = []
+        self._on_end: list[Outcome] = []
         self.count = 0
         """Elements put so far."""
 
@@ -125,7 +127,10 @@ class ElementStream:
             if not self._cursors:
                 self._trim()
             woken = self._wake()
+            begun, self._on_begin = self._on_begin, []
             more = self.credit
+        for tell in begun:
+            tell(None)
         _run(woken)
         return more
 
@@ -147,11 +152,12 @@ class ElementStream:
             self._ended = True
             self._error = error
             self._on_credit = None
-            calls, self._on_end = self._on_end, []
+            told = [*self._on_begin, *self._on_end]
+            self._on_begin, self._on_end = [], []
             woken = self._wake()
+        for tell in told:
+            tell(error)
         _run(woken)
-        for call in calls:
-            call(error)
 
     def when_credit(self, call: Call) -> None:
         """Call once when there is credit again, or no reader is left; at once if that is so. It has one caller."""
@@ -163,7 +169,15 @@ class ElementStream:
                 return
         call()
 
-    def when_ended(self, call: Callable[[BaseException | None], object]) -> None:
+    def when_begun(self, call: Outcome) -> None:
+        """Call once with None when it has its first element or has ended well, else with its error; perhaps at once."""
+        with self._lock:
+            if not self._ended and not self.count:
+                self._on_begin.append(call)
+                return
+        call(None if self.count else self._error)
+
+    def when_ended(self, call: Outcome) -> None:
         """Call once with its error, or None, when the producer has ended it; at once if it has."""
         with self._lock:
             if not self._ended:

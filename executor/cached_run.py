@@ -1,6 +1,6 @@
 """Run a group of a cached stage: rows whose answer is kept leave the batch, the others share it, equal ones as one row.
 
-    gathered rows -> keys -> hits from the cache | first of each miss -> Instance.execute -> put -> all rows in order
+gathered rows -> keys -> hits from the cache | first of each miss -> Instance.execute -> put -> all rows in order
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from backends.values import Array, Ragged, Value
 from pipeline_dsl.plan import PortPlan
 
 from .assemble import Gathered
+from .budget import RetryBudget
 from .cache import Cache, Keys, Row, own_rows
 from .columns import Offsets
-from .execute import RetryBudget, Run
+from .execute import Run
 from .ledger import Ledger, Part, by_node
+from .padding import ragged_axis
 from .stage import Slot, StageRuntime
 from .stats import NodeStats
 from .trace import Recorder
@@ -84,7 +86,9 @@ class CachedRun(Run):
         places = {key: place for place, key in enumerate(first)}
         made = [row if row is not None else self._row(fresh, places[k]) for k, row in zip(keys, found, strict=True)]
         outputs = _joined(made, self.stage.plan.outputs, self.stage.plan.has_rows)
-        if outputs is None:  # sizes that only the outputs have differ from call to call: rows of two do not fit together
+        if (
+            outputs is None
+        ):  # sizes that only the outputs have differ from call to call: rows of two do not fit together
             return self._all(gathered, parts, keys)
         self.ledger.ran = len(rows)
         bad = {} if fresh.failed is None else fresh.failed
@@ -137,7 +141,7 @@ def _some(value: Value, port: PortPlan, gathered: Gathered, rows: list[int]) -> 
         made: Array = value[rows]
         made.flags.writeable = False
         return made
-    name = next(str(d.size) for d in port.type.dims if str(d).startswith("~"))
+    name, _ = ragged_axis(port)
     ends = list(accumulate(gathered.lengths[name].tolist(), initial=0))
     return np.concatenate([value[ends[row] : ends[row + 1]] for row in rows])
 

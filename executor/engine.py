@@ -36,10 +36,9 @@ from .kinds import doors_of, run_of, stage_of
 from .loading import load, unload
 from .request import Job, Outcome, Request, Response, deliver
 from .resources import Resources, totals_of
+from .scope import Aftermath, forget
 from .sequence import SequenceInfo
 from .sequence_door import SequenceDoor
-from .scope import Aftermath, forget
-from .stage import StageRuntime
 from .stats import PipelineStats, Snapshot, StageSnapshot, busy_seconds, sum_nodes
 from .trace import Recorder, RequestRecord
 from .wiring import Circuit

@@ -1,7 +1,7 @@
 """Which kind of runtime, of run and of door a plan asks for: plain ones, or ones with seats, a cache, a rate.
 
-    StagePlan -> StageRuntime | SequenceRuntime, and Run | CachedRun | SequenceRun on its instances
-    PipelinePlan -> Door | SequenceDoor
+StagePlan -> StageRuntime | SequenceRuntime, and Run | CachedRun | SequenceRun on its instances
+PipelinePlan -> Door | SequenceDoor
 """
 
 from __future__ import annotations
@@ -69,6 +69,4 @@ def _sequence_door(pipeline: PipelinePlan, stages: Sequence[StageRuntime], clock
         if count > seats.total:
             text = f"it has {seats.total} slots in all, and pipeline `{pipeline.name}` calls it {count} times"
             raise LoadError(seats.stage, text, "raise `slots { max = .. }` in the stage, or `instances`")
-    return SequenceDoor(
-        pipeline.name, pipeline.admission, places, min(idle, default=SequenceRule().idle_ns), clock.now
-    )
+    return SequenceDoor(pipeline.name, pipeline.admission, places, min(idle, default=SequenceRule().idle_ns), clock.now)

@@ -169,7 +169,7 @@ class SequenceDoor(Door):
         sequence = self.sequences.get(_info(request).id)
         if request in self.inside:
             self._leave(request)
-            assert sequence is not None and sequence.running is request
+            assert sequence is not None
             self._ran(sequence, request, answered)
             self._next(sequence)
         elif request in self.line:

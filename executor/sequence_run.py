@@ -107,7 +107,9 @@ class SequenceRun(Run):
         for i, port in enumerate(told):
             if port.filled in CONTROLS:
                 values = [_told(port, turn) for turn in turns]
-                inputs[i] = spread(values, rows, total, _nothing(port), port.type.dtype.numpy) if has_rows else values[0]
+                inputs[i] = (
+                    spread(values, rows, total, _nothing(port), port.type.dtype.numpy) if has_rows else values[0]
+                )
         found = [stage.states(turn.seat, turn.request) for turn in turns]
         for k, (rule, first) in enumerate(zip(stage.plan.contract.states, stage.initial, strict=True)):
             values = [states[k] for states in found]

@@ -22,10 +22,10 @@ from .batcher import Entry, Group, Wait, decide
 from .clock import Clock
 from .cohort import NEVER, Cohort
 from .columns import CopySink
+from .node import Call
 from .request import Request
 from .sequence import Seat, Seats
 from .stage import Slot, StageRuntime
-from .node import Call
 
 
 class SeatedEntry(Entry):

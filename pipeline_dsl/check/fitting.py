@@ -57,6 +57,11 @@ def fitted(body: Body, value: Value, declared: TensorType, needs: str, span: Spa
 def _fitted_constant(
     body: Body, value: Value, declared: TensorType, needs: str, span: Span, place: Span
 ) -> Value | None:
+    if declared.stream != value.type.stream:
+        code = "E0701" if value.type.stream else "E0702"
+        edge = edge_of(value, declared, needs, span, place)
+        body.report(kind_mistake(code, edge, declared, value.type))
+        return None
     result = fit(value.typed, declared)
     if isinstance(result, Problem):
         body.report(DeclaredMismatch(span, f"{needs}: {result.text}", place, result.help))

@@ -34,7 +34,6 @@ from .branches import if_, match
 from .callees import callees
 from .construct import Construct
 from .fitting import fitted
-from .flow_calls import SEQUENCE_ADVICE, STREAM_ADVICE
 from .flow_exprs import outcome_of
 from .maps import map_
 from .order import in_order
@@ -43,7 +42,9 @@ from .regions import Inner, Outcome, Region, Results, Value, Variable
 from .returns import no_return, return_
 from .routes import route
 from .scope import PipelineBinding
+from .sequence_flow import sequence_block, sequence_mistakes
 from .signatures import sizes_of, type_of
+from .stream_rules import stream_mistakes
 from .substitution import Substitution
 from .tries import try_
 
@@ -92,7 +93,11 @@ def _typed(pipeline: PipelineBinding, graphs: Graphs) -> ir.Graph | None:
         return None
     _unused(body)
     decl = pipeline.decl
-    return ir.Graph.of(pipeline.name, pipeline.signature, body.nodes, decl.doc, decl.name.span)
+    sequence = body.shared.sequence is not None
+    graph = ir.Graph.of(pipeline.name, pipeline.signature, body.nodes, decl.doc, decl.name.span, sequence)
+    for mistake in (*stream_mistakes(graph, decl.name.span), *sequence_mistakes(graph, body.shared.stages)):
+        body.report(mistake)
+    return None if body.failed else graph
 
 
 def _start(pipeline: PipelineBinding, graphs: Graphs) -> Body:
@@ -127,10 +132,12 @@ def _note_limits(shared: Shared, signature: ir.Signature) -> None:
 
 
 def _streams(body: Body) -> None:
-    signature = body.binding.decl.signature
-    for port in (*signature.inputs, *signature.outputs):
-        if port.type.stream:
-            body.report(NotExecutable(port.type.span, "a stream", STREAM_ADVICE))
+    """What a client sends is whole; only a private pipeline, which is a part of others, takes streams."""
+    decl = body.binding.decl
+    for written, port in zip(decl.signature.inputs, body.binding.signature.inputs, strict=True):
+        if port.type.stream and not decl.private:
+            advice = "take the whole value, or make the pipeline `private` and call it from another"
+            body.report(NotExecutable(written.type.span, "a stream from a client", advice))
 
 
 # ---- statements
@@ -145,11 +152,7 @@ def _statement(body: Body, statement: syntax.Statement, returns: list[syntax.Ret
         case syntax.Yield():
             body.report(YieldInPipeline(statement.span))
         case syntax.Nested():
-            key = str(statement.key)
-            if key == "sequence":
-                body.report(NotExecutable(statement.span, "a sequence pipeline", SEQUENCE_ADVICE))
-            else:
-                body.report(StrayBlock(statement.span, key))
+            sequence_block(body, statement)
 
 
 def _inside(body: Body, statement: syntax.Statement) -> None:
@@ -226,9 +229,6 @@ def _define(body: Body, target: syntax.Target, outcome: Outcome, span: Span) -> 
 def _annotated(body: Body, target: syntax.Target, annotation: syntax.TypeExpr, outcome: Outcome, span: Span) -> Outcome:
     declared = type_of(annotation, body.scope, body.sink, target.name.text)
     if declared is None or outcome is None:
-        return None
-    if declared.stream:
-        body.report(NotExecutable(annotation.span, "a stream", STREAM_ADVICE))
         return None
     if isinstance(outcome, Results):
         if len(outcome.values) != 1:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline_dsl import ir, syntax
+from pipeline_dsl import ir
 from pipeline_dsl.errors.calls import AmbiguousHandle, UnlistedVersion
 from pipeline_dsl.errors.flow import NotExecutable, TooLarge
 from pipeline_dsl.errors.signatures import DeclaredMismatch
@@ -57,8 +57,6 @@ def call_stage(
     """The outputs of a stage's call. version, pinned: as in `ranker@4`, and where that stands."""
     declared = stage.stage
     body.shared.stages[declared.name] = declared
-    if not _executable(body, stage):
-        return None
     callee = _callee_of(declared)
     listed = _version(body, stage, version, pinned or site.callee)
     options = call_options(body, site.options)
@@ -101,24 +99,6 @@ def _callee_of(stage: ir.Stage) -> Callee:
 def _ragged_names(signature: ir.Signature) -> frozenset[str]:
     dims = (d for p in signature.inputs for d in p.type.dims if isinstance(d, Ragged))
     return frozenset(s.name for d in dims for s in d.size.symbols)
-
-
-def _executable(body: Body, stage: StageBinding) -> bool:
-    """Streams and sequences are not executable yet; said once, where the stage declares them."""
-    signature = stage.stage.signature
-    stream = next((p for p in (*signature.inputs, *signature.outputs) if p.type.stream), None)
-    if stream is not None:
-        body.report(NotExecutable(stream.span or stage.decl.name.span, "a stream", STREAM_ADVICE))
-        return False
-    for item in stage.decl.block.items if stage.decl.block else ():
-        if isinstance(item, syntax.State) or (isinstance(item, syntax.Nested) and str(item.key) == "sequence"):
-            body.report(NotExecutable(item.span, "a sequence stage", SEQUENCE_ADVICE))
-            return False
-    return True
-
-
-STREAM_ADVICE = "give the whole value as one output for now"
-SEQUENCE_ADVICE = "pass the state in and out through ports for now"
 
 
 def _version(body: Body, stage: StageBinding, version: int | str | None, span: Span) -> bool:
@@ -319,3 +299,6 @@ def _row_counts(callee: Callee, call: _Call, conflict: Conflict) -> RowCounts:
         call.ports[at].name,
         conflict.expected,
     )
+
+
+STREAM_ADVICE = "give the whole value as one output for now"

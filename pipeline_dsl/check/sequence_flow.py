@@ -1,16 +1,16 @@
 """Sequences in a pipeline: its own `sequence { id = correlation_id }`, and where sequence stages may stand.
 
-A request of a sequence runs a sequence stage once: not for each item of a `map`, not in an arm that the next request
-may not take, not in two attempts side by side (E0802, E0803). A pipeline that reaches one takes sequences itself (E0801).
+A request of a sequence runs a sequence stage once: not for each item of a `map`, not in two attempts side by side
+(E0802), not in an arm that its next request may not take (E0803). A pipeline that reaches one takes sequences (E0801).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from pipeline_dsl import ir, syntax
-from pipeline_dsl.diagnostics import Sink
+from pipeline_dsl.errors import Mistake
 from pipeline_dsl.errors.flow import StrayBlock
 from pipeline_dsl.errors.names import DuplicateName
 from pipeline_dsl.errors.sequences import PlainPipeline, SharedState, UnpinnedSequence
@@ -43,16 +43,15 @@ def sequence_block(body: Body, block: syntax.Nested) -> None:
                 body.report(WrongSetting(item.value.span, "id", "`correlation_id`", found, _HINT))
     if first is None:
         body.report(WrongSetting(block.key.span, "sequence", "an `id`", "none", _HINT))
-    if body.sequence is not None:
-        body.report(DuplicateName(block.key.span, "sequence", body.sequence, "set"))
-    body.sequence = block.key.span
+    if body.shared.sequence is not None:
+        body.report(DuplicateName(block.key.span, "sequence", body.shared.sequence, "set"))
+    body.shared.sequence = block.key.span
 
 
-def check_sequences(graphs: Iterable[ir.Graph], stages: Mapping[str, ir.Stage], sink: Sink) -> None:
-    """Tell what is wrong with sequences in these graphs; a place that several of them hold is told once."""
-    told: set[Span | None] = set()
-    for graph in graphs:
-        _Walk(graph, stages, sink, told).nodes(graph.nodes, _Around())
+def sequence_mistakes(graph: ir.Graph, stages: Mapping[str, ir.Stage]) -> Iterator[Mistake]:
+    """What is wrong with sequences in a graph."""
+    walk = _Walk(graph, stages)
+    yield from walk.nodes(graph.nodes, _Around())
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,64 +63,58 @@ class _Around:
     arm: str = ""
     """Of a route without a key, or of a shadow."""
     route: Span | None = None
-    keyed: bool = False
-    """It is a shadow of a route with a key."""
+    shadow: bool = False
 
 
 @dataclass(slots=True)
 class _Walk:
     graph: ir.Graph
     stages: Mapping[str, ir.Stage]
-    sink: Sink
-    told: set[Span | None]
-    plain: set[str] = field(default_factory=set)
-    """Stages that E0801 was told for."""
+    told: set[str] = field(default_factory=set)
+    """What E0801 was told for: a stage, a function."""
 
-    def nodes(self, nodes: Iterable[ir.AnyNode], around: _Around) -> None:
+    def nodes(self, nodes: Iterable[ir.AnyNode], around: _Around) -> Iterator[Mistake]:
         for node in nodes:
-            if isinstance(node, ir.Call):
+            if isinstance(node, ir.Call) and self.stages[node.stage].contract.sequence is not None:
                 stage = self.stages[node.stage]
-                if stage.contract.sequence is not None:
-                    self._call(node, stage, around)
-            elif isinstance(node, ir.Context) and node.what in ("correlation_id", "sequence_start", "sequence_end"):
-                self._plain(node, f"`{node.what}()` is that of a sequence's request", None)
+                yield from self._plain(node, f"`{stage.name}` keeps state per sequence", stage.span)
+                yield from _misplaced(node, around)
+            elif isinstance(node, ir.Context) and node.what in _OF_SEQUENCES:
+                yield from self._plain(node, f"`{node.what}()` asks for the sequence of a request", None)
             for region, inside in _inside(node, around):
-                self.nodes(region.nodes, inside)
+                yield from self.nodes(region.nodes, inside)
 
-    def _call(self, call: ir.Call, stage: ir.Stage, around: _Around) -> None:
-        if stage.name not in self.plain:
-            self.plain.add(stage.name)
-            self._plain(call, f"`{stage.name}` keeps state per sequence", stage.span)
-        if call.span is None or call.span in self.told:
-            return
-        if around.map:
-            why = "rows of one request would share a state"
-            self._tell(call, SharedState(call.span, stage.name, "`map`", why, "call it once for the request"))
-        elif around.hedge:
-            why = "two attempts at a time would share a state"
-            hint = "leave `hedge` out, or call it outside"
-            self._tell(call, SharedState(call.span, stage.name, "a `try` with `hedge`", why, hint))
-        elif around.arm:
-            hint = "call it outside of the shadow" if around.keyed else "write `route by correlation_id()`"
-            self._tell(call, UnpinnedSequence(call.span, stage.name, around.arm, around.route, hint))
-
-    def _plain(self, node: ir.Call | ir.Context, what: str, declared: Span | None) -> None:
-        if not self.graph.sequence and node.span is not None and node.span not in self.told:
-            self._tell(node, PlainPipeline(node.span, what, self.graph.name, declared))
-
-    def _tell(self, node: ir.Node, mistake: PlainPipeline | SharedState | UnpinnedSequence) -> None:
-        self.told.add(node.span)
-        self.sink.add(mistake.diagnostic())
+    def _plain(self, node: ir.Call | ir.Context, what: str, declared: Span | None) -> Iterator[Mistake]:
+        if not self.graph.sequence and what not in self.told and node.span is not None:
+            self.told.add(what)
+            yield PlainPipeline(node.span, what, self.graph.name, declared)
 
 
-def _inside(node: ir.AnyNode, around: _Around) -> Iterable[tuple[ir.Region, _Around]]:
+_OF_SEQUENCES = ("correlation_id", "sequence_start", "sequence_end")
+
+
+def _misplaced(call: ir.Call, around: _Around) -> Iterator[Mistake]:
+    """A sequence stage where one request, or one sequence, does not stay with one state."""
+    assert call.span is not None, "calls of the text have a place"
+    if around.map:
+        why = "the items of one request would share a state"
+        yield SharedState(call.span, call.stage, "`map`", why, "call it once for the request")
+    elif around.hedge:
+        why = "two attempts at a time would share a state"
+        yield SharedState(call.span, call.stage, "a `try` with `hedge`", why, "leave `hedge` out, or call it outside")
+    elif around.arm:
+        hint = "call it outside of the shadow" if around.shadow else "write `route by correlation_id()`"
+        yield UnpinnedSequence(call.span, call.stage, around.arm, around.route, hint)
+
+
+def _inside(node: ir.AnyNode, around: _Around) -> Iterator[tuple[ir.Region, _Around]]:
     """The regions of a construct, and what stands around their nodes."""
     if isinstance(node, ir.Route):
+        pinned = node.key is not None or len(node.arms) == 1
         for arm in node.arms:
-            pinned = node.key is not None or len(node.arms) == 1
             yield arm.region, around if pinned else replace(around, arm=arm.name, route=node.span)
         for shadow in node.shadows:
-            yield shadow.region, replace(around, arm=shadow.name, route=node.span, keyed=True)
+            yield shadow.region, replace(around, arm=shadow.name, route=node.span, shadow=True)
         return
     for region in ir.regions(node):
         if isinstance(node, ir.Map):

@@ -49,7 +49,7 @@ def _control(kind: str, given: Given, signature: ir.Signature, sink: Sink) -> bo
     name, leaf = given[kind]
     span = leaf.setting.value.span
     same = next((k for k in CONTROLS if k != kind and k in given and given[k][0] == name), None)
-    if not name or same is not None and CONTROLS.index(same) < CONTROLS.index(kind):
+    if not name or (same is not None and CONTROLS.index(same) < CONTROLS.index(kind)):
         found = f'"{name}", which `{same}` has' if same else '""'
         sink.add(WrongSetting(span, leaf.key, "a tensor of its own", found).diagnostic())
         return False
@@ -92,12 +92,15 @@ def _state(state: syntax.State, signature: ir.Signature, scope: Scope, sink: Sin
     shown = f"{state.name.text}: {kind}"
     if state.init is None:
         fill = "null" if kind.dtype.name == "json" and not kind.dims else "zeros()"
-        return _bad(state, "has no value to begin with", f"write `state {shown} = {fill}`", sink)
+        _bad(state, "has no value to begin with", f"write `state {shown} = {fill}`", sink)
+        return None
     if kind.stream or kind.optional:
-        return _bad(state, "must be a value that is there", f"write `{kind.dtype}{_dims(kind)}`", sink)
+        _bad(state, "must be a value that is there", f"write `{kind.dtype}{_dims(kind)}`", sink)
+        return None
     why = _shape(kind, signature)
     if why:
-        return _bad(state, f"has no shape of its own: {why}", "write numbers, or a name for a size that grows", sink)
+        _bad(state, f"has no shape of its own: {why}", "write numbers, or a name for a size that grows", sink)
+        return None
     init = _init(state, kind, scope, sink)
     if init is None:
         return None

@@ -6,12 +6,15 @@ Works on a finished graph, so it sees streams through constructs and inlined pip
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Literal
 
 from pipeline_dsl import ir
 from pipeline_dsl.errors import Mistake
-from pipeline_dsl.errors.streams import ReadInTry, StreamsJoined
+from pipeline_dsl.errors.streams import ReadAgain, StreamsJoined
 from pipeline_dsl.source import Span
 from pipeline_dsl.types import TensorType
+
+Block = Literal["try", "map", "shadow"]
 
 
 def stream_mistakes(graph: ir.Graph, fallback: Span) -> Iterator[Mistake]:
@@ -24,25 +27,36 @@ def stream_mistakes(graph: ir.Graph, fallback: Span) -> Iterator[Mistake]:
         if len(makers) > 1:
             streams = tuple((_short(graph, maker), nodes[maker].span) for maker in makers)
             yield StreamsJoined(node.span or fallback, _reader(node), streams)
-        if isinstance(node, ir.Try):
-            yield from _read_inside(node, graph, nodes, types, fallback)
+        for block, regions in _blocks(node):
+            yield from _read_inside(block, regions, graph, nodes, types, fallback)
+
+
+def _blocks(node: ir.AnyNode) -> Iterator[tuple[Block, list[ir.Region]]]:
+    """Regions that may be entered more than once for what is outside of them."""
+    if isinstance(node, ir.Try):
+        yield "try", [node.body]
+    elif isinstance(node, ir.Map):
+        yield "map", [node.body]
+    elif isinstance(node, ir.Route):
+        yield "shadow", [arm.region for arm in node.shadows]
 
 
 def _read_inside(
-    outer: ir.Try,
+    block: Block,
+    regions: list[ir.Region],
     graph: ir.Graph,
     nodes: Mapping[str, ir.AnyNode],
     types: Mapping[ir.Ref, TensorType],
     fallback: Span,
 ) -> Iterator[Mistake]:
-    """Readers in the body of a `try` whose stream is made outside of it."""
-    body = list(ir.walk((*outer.body.given, *outer.body.nodes)))
+    """Readers in these regions whose stream is made outside of them."""
+    body = [node for region in regions for node in ir.walk((*region.given, *region.nodes))]
     made_inside = {node.id for node in body}
     for node in body:
         for ref in _streams_read(node, types):
             if ref.node not in made_inside:
                 at = node.span or fallback
-                yield ReadInTry(at, _reader(node), _short(graph, ref.node), nodes[ref.node].span)
+                yield ReadAgain(at, _reader(node), _short(graph, ref.node), nodes[ref.node].span, block)
 
 
 def _streams_read(node: ir.AnyNode, types: Mapping[ir.Ref, TensorType]) -> Iterator[ir.Ref]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from pipeline_dsl.diagnostics import Diagnostic, Label
 from pipeline_dsl.source import Span
@@ -42,7 +43,7 @@ class PlainToStream(Mistake):
         edge = self.edge
         return self.at(
             edge.span,
-            f"{edge.value} is one value ({edge.found}), {edge.needs} needs a stream ({edge.expected})",
+            f"{edge.value} is no stream ({edge.found}), {edge.needs} needs one ({edge.expected})",
             label=edge.here,
             labels=edge.labels(),
             help=f"make it a stream of one element: `stream_of({_source(edge)})`",
@@ -66,7 +67,7 @@ class NoStream(Mistake):
     def diagnostic(self) -> Diagnostic:
         return self.at(
             self.span,
-            f"`collect` takes a stream, {self.value} is one value ({self.found})",
+            f"`collect` takes a stream, {self.value} is none ({self.found})",
             help="use the value itself",
         )
 
@@ -95,22 +96,34 @@ class StreamsJoined(Mistake):
 
 
 @dataclass(frozen=True)
-class ReadInTry(Mistake):
-    """Elements of an outer stream taken in a block that may run again or be given up."""
+class ReadAgain(Mistake):
+    """Elements of an outer stream taken where they may be wanted again: a block that is repeated, or copied."""
 
     code = "E0707"
-    title = "stream read inside `try`"
+    title = "stream read where it may be read again"
     span: Span
     reader: str
     """`collect`; stage `speak`; `map`"""
     stream: str
     made: Span | None
+    block: Literal["try", "map", "shadow"]
 
     def diagnostic(self) -> Diagnostic:
-        labels = (Label(self.made, f"`{self.stream}` makes it, outside of the `try`"),) if self.made else ()
+        labels = (Label(self.made, f"`{self.stream}` makes it, outside of the `{self.block}`"),) if self.made else ()
+        why, advice = _WHY[self.block]
         return self.at(
             self.span,
-            f"{self.reader} reads a stream of `{self.stream}` inside `try`: what it has read is gone for the fallback",
+            f"{self.reader} reads a stream of `{self.stream}` inside `{self.block}`: {why}",
             labels=labels,
-            help="make the stream inside the `try`, with `try (first = ..)` if it leaves it, or `collect` it before",
+            help=advice,
         )
+
+
+_WHY = {
+    "try": (
+        "what it has read is gone for the fallback",
+        "make the stream inside the `try`, with `try (first = ..)` if it leaves it, or `collect` it before",
+    ),
+    "map": ("each item would need all of it", "`collect` it before the `map`, and use the value inside"),
+    "shadow": ("a slow shadow would hold the request back", "`collect` it before, and use the value in the arm"),
+}

@@ -11,7 +11,18 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline_dsl.ir import SequenceRule, Settings
-from pipeline_dsl.plan import AUTO, AdmissionPolicy, AheadPolicy, BatchPolicy, CachePolicy, LevelPolicy, QueuePolicy, RatePolicy, ResourceClaim, Warmup
+from pipeline_dsl.plan import (
+    AUTO,
+    AdmissionPolicy,
+    AheadPolicy,
+    BatchPolicy,
+    CachePolicy,
+    LevelPolicy,
+    QueuePolicy,
+    RatePolicy,
+    ResourceClaim,
+    Warmup,
+)
 
 from .reading import read
 

@@ -22,7 +22,16 @@ from .ports import input_plans, output_plans
 from .reading import read
 
 _OWN_KEYS = CALL_KEYS | {"device", "instances", "threads", "isolate", "version", "versions"}
-_OWN_BLOCKS = ("batching.max", "batching.delay", "batching.preferred", "queue.", "warmup.", "ahead.", "cache.", "limit.")
+_OWN_BLOCKS = (
+    "batching.max",
+    "batching.delay",
+    "batching.preferred",
+    "queue.",
+    "warmup.",
+    "ahead.",
+    "cache.",
+    "limit.",
+)
 
 
 @dataclass(frozen=True, slots=True)

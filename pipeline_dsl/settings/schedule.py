@@ -102,5 +102,5 @@ PIPELINE: tuple[KeySpec, ...] = (
     _pipeline("rate_limit.rate", "float", None, "requests let in"),
     _pipeline("rate_limit.per", "duration", 10**9, "in this time", minimum=1),
     _pipeline("rate_limit.burst", "int", None, "saved up at most; without it, those of one `per`", minimum=1),
-    _pipeline("rate_limit.by", "header", None, "`header(\"x\")`: its values are counted apart"),
+    _pipeline("rate_limit.by", "header", None, '`header("x")`: its values are counted apart'),
 )

@@ -123,7 +123,8 @@ def test_a_stage_without_rows_is_told_single_values() -> None:
 
 def test_a_size_that_grows_may_differ_before_and_after() -> None:
     made = with_states(stage("null", X, Y, contract=contract(StateRule("seen", tensor("f32[C, 4]"), "zeros"))))
-    assert str(made.inputs[-1].type) == "f32[*, C, 4]" and str(made.outputs[-1].type) == "f32[*, C', 4]"
+    assert str(made.inputs[-1].type) == "f32[*, C, 4]"
+    assert str(made.outputs[-1].type) == "f32[*, C', 4]"
     assert initial(StateRule("seen", tensor("f32[C, 4]"), "zeros")).shape == (0, 4)
 
 
@@ -153,11 +154,14 @@ def test_controls_come_in_the_dtype_and_rank_of_the_file(kind: str, tmp_path: An
     instance = backends.load("onnx").load(plan, InstanceConfig())
     ids = np.array(["7", "8"], object)
     made = instance.execute(Batch((np.zeros((2, 1), np.float32), np.array([True, False]), ids), 2)).outputs
-    assert made[0].tolist() == [[1], [0]] and made[1].tolist() == [[7], [8]]
+    assert made[0].tolist() == [[1], [0]]
+    assert made[1].tolist() == [[7], [8]]
     instance.close()
 
 
-@pytest.mark.parametrize(("kind", "shape", "why"), [("string", ["N", 1], "is string"), ("f32", ["N", 2], "one value a row")])
+@pytest.mark.parametrize(
+    ("kind", "shape", "why"), [("string", ["N", 1], "is string"), ("f32", ["N", 2], "one value a row")]
+)
 def test_a_file_that_wants_other_controls_does_not_load(kind: str, shape: Any, why: str, tmp_path: Any) -> None:
     path = onnx_model(
         tmp_path / "told.onnx",

@@ -219,6 +219,20 @@ def test_callbacks_come_once_and_at_once_where_something_is_there():
     assert calls == ["now", "later", None, None]
 
 
+def test_who_waits_for_the_first_element_is_told_once():
+    told = []
+    begun, ended, failed = ElementStream(), ElementStream(), ElementStream()
+    for stream in (begun, ended, failed):
+        stream.when_begun(told.append)
+    begun.put(0, 1)
+    begun.fail(ValueError("later"))
+    begun.when_begun(told.append)
+    ended.end()
+    failed.fail(error := ValueError("first"))
+    failed.when_begun(told.append)
+    assert told == [None, None, None, error, error]
+
+
 def test_closing_a_reader_ends_its_loop():
     _, reader = filled(3)
     reader.close()

@@ -80,7 +80,9 @@ def test_requests_of_one_sequence_come_one_after_the_other() -> None:
     assert s.end(first) == [second]
     assert s.end(second) == [third]
     assert s.end(third) == []
-    assert s.seats.free == 2 and not s.door.sequences and not len(s.door)
+    assert s.seats.free == 2
+    assert not s.door.sequences
+    assert not len(s.door)
 
 
 def test_sequences_do_not_wait_for_each_other() -> None:
@@ -134,7 +136,8 @@ def test_two_call_sites_of_a_stage_have_a_seat_each() -> None:
     s = Scene(slots=2)
     s.door = s.another("p", {"p.a": s.seats, "p.b": s.seats})
     request = s.inside(1, "<")
-    assert request.seats["p.a"] is not request.seats["p.b"] and s.seats.free == 0
+    assert request.seats["p.a"] is not request.seats["p.b"]
+    assert s.seats.free == 0
     s.waits(2, "<")
 
 
@@ -180,7 +183,8 @@ def test_a_start_while_the_sequence_runs_begins_it_anew_on_its_seat() -> None:
     first = s.inside(7, "<")
     again = s.waits(7, "<")
     assert s.end(first) == [again]
-    assert again.seats["p.s"] is first.seats["p.s"] and s.seats.free == 1
+    assert again.seats["p.s"] is first.seats["p.s"]
+    assert s.seats.free == 1
 
 
 def test_a_start_that_fails_started_nothing() -> None:
@@ -190,7 +194,8 @@ def test_a_start_that_fails_started_nothing() -> None:
     assert s.end(first, answered=False) == []
     assert [r for r, _ in s.refused()] == [following]
     assert "its first request failed" in str(s.door._refusal(following))  # type: ignore[arg-type]
-    assert s.seats.free == 1 and not s.door.sequences
+    assert s.seats.free == 1
+    assert not s.door.sequences
 
 
 def test_an_end_that_fails_ends_nothing() -> None:
@@ -271,7 +276,8 @@ def test_the_door_asks_to_be_woken_for_the_next_one() -> None:
     s.end(s.inside(2, "<"))
     s.now = 30 * SECOND
     s.door.expire()
-    assert list(s.door.sequences) == [2] and s.woken == [30 * SECOND, 31 * SECOND]
+    assert list(s.door.sequences) == [2]
+    assert s.woken == [30 * SECOND, 31 * SECOND]
 
 
 # ---- seats
@@ -292,8 +298,17 @@ def test_direct_rows_are_those_of_the_seats_and_oldest_rows_are_dense() -> None:
 
 
 @pytest.mark.parametrize(
-    ("id", "why"), [(0, "not from 1"), (-1, "not from 1"), (2**64, "not from 1"), ("", "1 to 128"), ("x" * 129, "129"), (True, "bool"), (1.5, "float")]
-)  # fmt: skip
+    ("id", "why"),
+    [
+        (0, "not from 1"),
+        (-1, "not from 1"),
+        (2**64, "not from 1"),
+        ("", "1 to 128"),
+        ("x" * 129, "129"),
+        (True, "bool"),
+        (1.5, "float"),
+    ],
+)
 def test_ids_that_no_sequence_has(id: Any, why: str) -> None:
     with pytest.raises(Exception, match=why):
         SequenceInfo(id).check()

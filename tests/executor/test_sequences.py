@@ -1,4 +1,4 @@
-"""Stages with state on an engine with a manual clock: states, control values, batches, failures, the end of sequences."""
+"""Stages with state on an engine with a manual clock: states, control values, batches, failures, ends."""
 
 from __future__ import annotations
 
@@ -147,7 +147,8 @@ def test_what_is_kept_of_one_sequence_is_not_the_whole_batch(s: Plain) -> None:
     assert s.rows("s")[-1] == 3
     door: Any = s.engine.doors["p"]
     kept = [seat.states[0] for q in door.sequences.values() for seat in q.seats.values()]
-    assert [k.base for k in kept] == [None] * 3 and not any(k.flags.writeable for k in kept)
+    assert [k.base for k in kept] == [None] * 3
+    assert not any(k.flags.writeable for k in kept)
     s.answers(*(ask(s, 1, id, ">") for id in (1, 2, 3)))
 
 
@@ -276,7 +277,10 @@ def test_a_stage_that_can_hold_no_sequence_of_a_pipeline_does_not_load() -> None
     called = summing(slots=1)
     x = made.input("x", VECTOR)
     made.output("out", made.call("b", called, made.call("a", called, x, binding="lift"), binding="lift"), VECTOR)
-    with pytest.raises(LoadError, match=r"1 slots in all, and pipeline `p` calls it 2 times"), running(made, {"s": add}):
+    with (
+        pytest.raises(LoadError, match=r"1 slots in all, and pipeline `p` calls it 2 times"),
+        running(made, {"s": add}),
+    ):
         pass
 
 
@@ -314,7 +318,9 @@ def test_a_plain_pipeline_takes_no_sequences() -> None:
 
 def test_what_comes_for_no_sequence_is_refused(s: Plain) -> None:
     for flags in ("", ">"):
-        with pytest.raises(InvalidArgument, match="there is no sequence 7; the first request of a sequence says `start`"):
+        with pytest.raises(
+            InvalidArgument, match="there is no sequence 7; the first request of a sequence says `start`"
+        ):
             ask(s, 1, flags=flags)
     assert s.engine.stats().pipelines[0].failures == {"REJECTED": 2}
 
@@ -347,7 +353,9 @@ def test_a_request_with_several_rows_is_refused() -> None:
         good = s.engine.submit("p", {"x": pair(1)[None]}, sequence=SequenceInfo(1, start=True))
         bad = s.engine.submit("p", {"x": np.zeros((3, 2), np.float32)}, sequence=SequenceInfo(2, start=True))
         s.tick(3)
-        with pytest.raises(InvalidArgument, match=r"stage `s` keeps state: a request brings it one row at a time, not 3"):
+        with pytest.raises(
+            InvalidArgument, match=r"stage `s` keeps state: a request brings it one row at a time, not 3"
+        ):
             answer(bad)
         assert answer(good)["out"].tolist() == [[1, 2]]
         s.answers(s.engine.submit("p", {"x": pair(1)[None]}, sequence=SequenceInfo(1, end=True)))
@@ -371,7 +379,7 @@ def test_a_request_that_fails_leaves_the_state_as_it_was(bad: float, strategy: s
         s.answers(ask(s, 1, 1, "<"), ask(s, 10, 2, "<"))
         failing, good = ask(s, bad, 1), ask(s, 10, 2)
         assert out(s, good) == [20]
-        with pytest.raises(StageFailed, match="thirteen|fourteen"):
+        with pytest.raises(StageFailed, match=r"thirteen|fourteen"):
             answer(failing)
         assert out(s, ask(s, 1, 1, ">"), ask(s, 10, 2, ">")) == [2, 30]
 
@@ -429,7 +437,8 @@ def test_a_cancelled_request_changes_nothing_and_the_next_one_goes_on(s: Plain) 
 
 def test_one_that_is_cancelled_while_it_runs_changes_nothing() -> None:
     made = Build(sequence=True)
-    called = stage("s", {"x": "f32[*, 4]"}, {"y": "f32[*, 4]"}, backend="gate", sequence=SequenceRule(idle_ns=NEVER), states=(state("t", "f32[4]"),))  # fmt: skip
+    rule = {"sequence": SequenceRule(idle_ns=NEVER), "states": (state("t", "f32[4]"),)}
+    called = stage("s", {"x": "f32[*, 4]"}, {"y": "f32[*, 4]"}, backend="gate", **rule)
     made.output("out", made.call("s", called, made.input("x", "f32[4]"), binding="lift"), "f32[4]")
     with scene(made) as s:
         s.gate.react = lambda batch: BatchResult((batch.inputs[0] + batch.inputs[1],) * 2)
