@@ -34,12 +34,13 @@ from .flow import Flow
 from .ingress import Ingress
 from .kinds import doors_of, run_of, stage_of
 from .loading import load, unload
-from .request import Job, Outcome, Request, Response, deliver
+from .request import Job, Outcome, Request, Response, Sink, deliver
 from .resources import Resources, totals_of
 from .scope import Aftermath, forget
 from .sequence import SequenceInfo
 from .sequence_door import SequenceDoor
 from .stats import PipelineStats, Snapshot, StageSnapshot, busy_seconds, sum_nodes
+from .streaming.answer import StreamAnswer
 from .trace import Recorder, RequestRecord
 from .wiring import Circuit
 from .workers import Worker
@@ -84,7 +85,7 @@ class Engine:
         for stage in self.stages:
             budget = RetryBudget()  # of its own: what one stage raises must not cost the requests of another
             for slot in stage.slots:
-                slot.run = run_of(stage)(stage, slot, self.clock.now, budget, self.recorder)
+                slot.run = run_of(stage)(stage, slot, self.clock.now, budget, self.recorder, self._workers.put)
         slots = sum(len(s.slots) for s in self.stages)
         self._workers.grow(max(self.plan.hardware.cores, min(slots, MAX_THREADS)))
         for pipeline in self.plan.pipelines.values():
@@ -124,6 +125,7 @@ class Engine:
         if self._sequences_go_on and any(d.open for d in self.doors.values() if isinstance(d, SequenceDoor)):
             return False
         resting = not any(map(len, self.doors.values())) and all(len(s.free) == len(s.slots) for s in self.stages)
+        resting = resting and not any(slot.calls for s in self.stages for slot in s.slots)
         return resting and not any(c.scopes for c in self._circuits())  # shadows outlive their requests
 
     def stop(self, timeout: float = 5.0) -> None:
@@ -143,6 +145,7 @@ class Engine:
         )
         self.clock.close()
         self._workers.stop(timeout)
+        self.flow.pump.close(self.stages)
         if not loading:  # else `start` finds out that it was stopped
             unload(self.stages, timeout)
 
@@ -165,19 +168,12 @@ class Engine:
         headers: Mapping[str, str] | None = None,
         sequence: SequenceInfo | None = None,
     ) -> Job:
-        """Start a request. Wrong inputs, a full line or a stopped engine raise here, as RequestErrors."""
+        """Start a request. Wrong inputs, a full line or a stopped engine raise here, as RequestErrors.
+
+        The answer of a pipeline with stream outputs comes as soon as its streams exist: see `streaming.answer`."""
         job = Job(self.cancel)
-        job.request = request = self.ingress.request(
-            pipeline,
-            inputs,
-            job,
-            self.clock.now(),
-            outputs=outputs,
-            timeout=timeout,
-            priority=priority,
-            id=id,
-            headers=headers,
-            sequence=sequence,
+        job.request = request = self._request(
+            pipeline, inputs, job, outputs, timeout, priority, id, headers, sequence
         )
         refused = self._admit([request])
         if refused:
@@ -201,17 +197,8 @@ class Engine:
         """The same for asyncio; cancelling the task cancels the request."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Response] = loop.create_future()
-        request = self.ingress.request(
-            pipeline,
-            inputs,
-            future,
-            self.clock.now(),
-            outputs=outputs,
-            timeout=timeout,
-            priority=priority,
-            id=id,
-            headers=headers,
-            sequence=sequence,
+        request = self._request(
+            pipeline, inputs, future, outputs, timeout, priority, id, headers, sequence
         )
         coming = self._coming.get(loop)
         if coming is None:
@@ -228,6 +215,34 @@ class Engine:
             raise
         finally:
             del future  # its error's traceback holds this frame
+
+    def _request(
+        self,
+        pipeline: str,
+        inputs: Mapping[str, Any],
+        sink: Sink,
+        outputs: Sequence[str] | None,
+        timeout: float | None,
+        priority: int | None,
+        id: str | None,
+        headers: Mapping[str, str] | None,
+        sequence: SequenceInfo | None,
+    ) -> Request:
+        request = self.ingress.request(
+            pipeline,
+            inputs,
+            sink,
+            self.clock.now(),
+            outputs=outputs,
+            timeout=timeout,
+            priority=priority,
+            id=id,
+            headers=headers,
+            sequence=sequence,
+        )
+        if request.variant.streams:
+            request.answer = StreamAnswer(request, self.flow)
+        return request
 
     def _refused(self, pipeline: str, reason: str) -> None:
         """Count a request that was refused before it was one."""
@@ -338,6 +353,8 @@ class Engine:
                 if element.done:
                     continue
                 element.done = True
+                if element.streams:
+                    after.stop(element, outcome)
                 if isinstance(outcome, RequestError) or element.scopes:
                     forget(element, after)
                     after.bereft |= element.circuit.every_stage
@@ -359,6 +376,7 @@ class Engine:
         if after.going:
             self.flow.go_on(after.going)
         deliver(final)
+        after.stop_makers()
         return len(final)
 
     def _lost(self, child: Child, error: RequestError, after: Aftermath) -> None:
@@ -426,6 +444,7 @@ class Engine:
             found += [f"{s.plan.name}: a slot is taken" for s in self.stages if len(s.free) < len(s.slots)]
             found += [text for d in self.doors.values() if isinstance(d, SequenceDoor) for text in d.problems()]
             found += [f"{n} units of `{name}` are held" for name, n in self.resources.held.items() if n]
+            found += [f"{call!r} has not ended" for s in self.stages for slot in s.slots for call in slot.calls]
             for circuit in self._circuits():
                 found += [f"{n.name}: its join holds {len(n.join)}" for n in circuit.nodes if n.join]
                 found += [f"{s.node.name}: {len(s.live)} children of {s.parent!r}" for s in circuit.scopes]

@@ -21,7 +21,6 @@ from .batcher import Entry
 from .clock import Clock
 from .cohort import NEVER, Cohort, Layout
 from .columns import Copies
-from .egress import responses
 from .element import Element
 from .errors import DeadlineExceeded, Overloaded, StageFailed
 from .join import Columns
@@ -30,6 +29,8 @@ from .passage import Passage, Places
 from .request import Outcome
 from .scope import Aftermath, Continue, Scope
 from .stage import Slot, StageRuntime
+from .stats import StreamStats
+from .streaming.pump import Pump
 from .trace import Recorder
 from .workers import Task, Worker
 
@@ -59,6 +60,8 @@ class Flow:
         """What routes draw from; a test may seed it."""
         self.copies: dict[str, Copies] = {}
         """Copies at joins, constructs, doors and the egress, by node or pipeline; changed with the lock held."""
+        self.pump = Pump(self)
+        self.streams = StreamStats()
         self.events: Counter[tuple[str, str, str]] = Counter()
         """What happened at constructs, by (kind, node, what); changed with the lock held."""
 
@@ -131,12 +134,26 @@ class Flow:
         passage = Passage(self)
         if run.failed:
             passage.ended += [(f.element, f.error) for f in run.failed]
+        if run.begun:
+            self.pump.admit(run.begun)
         for node, layout, columns in run.produced:
             self.propagate(node.edges, layout, columns, passage)
+        begun, run.begun = run.begun, []
         run.produced, run.failed = [], []  # an instance that rests keeps nothing alive
         for entry in entries:
             entry.done = True
-        task = self.post(passage.ready + passage.behind, run.ended_ns, stage, slot)
+        task = self.hand_on(passage, run.ended_ns, stage, slot)
+        if begun:
+            self.pump.begin(begun)
+        return task
+
+    def hand_on(
+        self, passage: Passage, now: int, stage: StageRuntime, slot: Slot, *, advanced: bool = False
+    ) -> Task | None:
+        """Worker: free an instance and go on with what it made; the next task for this thread.
+
+        advanced: it made elements of a stream, and it is the inbox's turn."""
+        task = self.post(passage.ready, now, stage, slot, advanced)
         if passage.done or passage.ended:
             if task is not None:  # callbacks may block, and no instance waits for them
                 self.workers.put(task)
@@ -153,7 +170,14 @@ class Flow:
             ended.append((owner, error))
         self.end(ended)
 
-    def post(self, ready: Places, now: int, stage: StageRuntime | None = None, slot: Slot | None = None) -> Task | None:
+    def post(
+        self,
+        ready: Places,
+        now: int,
+        stage: StageRuntime | None = None,
+        slot: Slot | None = None,
+        advanced: bool = False,
+    ) -> Task | None:
         """Put cohorts into inboxes and free the slot that made them. From a worker: what to run on with."""
         entries: list[Entry] = []
         for node, cohort in ready:
@@ -168,7 +192,7 @@ class Flow:
         task: Task | None = None
         refused: Ends = []
         with self.lock:
-            if slot is not None and stage is not None:
+            if slot is not None and stage is not None and not (slot.ready and self.pump.goes_on(stage, slot, advanced)):
                 stage.free.append(slot)
                 if stage.claim is not None:
                     for other in stage.claim.give_back():
@@ -185,6 +209,8 @@ class Flow:
             if stage is not None and any(stage.levels):
                 refused += self._dispatch(stage, now)
             if slot is not None:
+                if slot.ready and stage is not None:
+                    self.pump.resume(stage, slot)
                 self.rested()
         if refused:
             self.end(refused)
@@ -230,16 +256,9 @@ class Flow:
             ended.clear()  # the errors' tracebacks hold the frames that hold this list
         for node, cohort in done:
             try:
-                self._answer(cohort)
+                node.answer(cohort, self)
             except Exception as error:  # out of memory, mostly: no request may hang for it
                 self._internal_error(node, cohort.layout.owners, error)
-
-    def _answer(self, cohort: Cohort) -> None:
-        """All wanted outputs of these requests are there."""
-        copies = Copies()
-        ended = responses(cohort, self.clock.now(), copies)
-        self.count_copies(cohort.layout.owners[0].pipeline, copies)
-        self.end(ended)
 
     # ---- timers
 

@@ -97,10 +97,9 @@ class Ingress:
             _deadline(plan, timeout, now),
             priority or 0,
             sink,
+            {name.lower(): value for name, value in headers.items()} if headers else None,
         )
         request.sequence = sequence
-        if headers:
-            request.headers = {name.lower(): value for name, value in headers.items()}
         return request
 
     def _variant(self, plan: PipelinePlan, outputs: Sequence[str] | None) -> Variant:

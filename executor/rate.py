@@ -54,7 +54,7 @@ class Rate:
             self._buckets.popitem(last=False)
 
     def _key(self, request: Request) -> str:
-        return request.headers.get(self.policy.by, "") if self.policy.by else ""
+        return (request.headers or {}).get(self.policy.by, "") if self.policy.by else ""
 
     def _tokens(self, key: str, now: int) -> float:
         tokens, counted = self._buckets.get(key, (float(self.policy.burst), now))

@@ -20,11 +20,11 @@ from .errors import RequestError
 from .sequence import Seat, SequenceInfo
 
 if TYPE_CHECKING:
+    from .streaming.answer import StreamAnswer
     from .variant import Variant
 
 _log = logging.getLogger("pipectl")
 
-_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _NO_SEATS: Mapping[str, Seat] = MappingProxyType({})
 
 
@@ -70,6 +70,7 @@ class Request(Element):
     """One client call on its way."""
 
     __slots__ = (
+        "answer",
         "arrived_ns",
         "headers",
         "id",
@@ -104,6 +105,7 @@ class Request(Element):
         deadline_ns: int | None,
         level: int,
         sink: Sink,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.id = id
         self.serial = serial
@@ -125,9 +127,12 @@ class Request(Element):
         self.layouts = []
         self.runs = None
         self.scopes = None
+        self.streams = None
         self.timer: Any = None
-        self.headers: Mapping[str, str] = _NO_HEADERS
-        """What the caller sent beside the inputs; names in lower case."""
+        self.headers = headers
+        """What came beside its inputs; names in lower case."""
+        self.answer: StreamAnswer | None = None
+        """Of one with stream outputs."""
         self.sequence: SequenceInfo | None = None
         """Of a request of a sequence."""
         self.seats: Mapping[str, Seat] = _NO_SEATS
@@ -168,6 +173,11 @@ class Response(Mapping[str, Value]):
 
     def __len__(self) -> int:
         return len(self._outputs)
+
+    @property
+    def runs(self) -> list[Any]:
+        """What ran for it, as layouts hold it."""
+        return self._runs
 
     @property
     def seconds(self) -> float:
@@ -230,6 +240,17 @@ Sink: TypeAlias = Job | asyncio.Future[Response]
 """Who waits: a thread, or a task of an event loop."""
 
 
+def hand_out(sink: Sink | None, response: Response, id: str) -> None:
+    """Hand an answer to who waits for it, before its request has ended."""
+    if isinstance(sink, Job):
+        try:
+            sink.deliver(response)
+        except BaseException:  # a callback's: the streams go on
+            _log.exception("a callback of request %s raised", id)
+    elif sink is not None:
+        _to_loop(sink.get_loop(), [(sink, response)])
+
+
 def deliver(ended: list[tuple[Request, Outcome]]) -> None:
     """Hand outcomes to whoever waits: threads one by one, each event loop with a single wake-up."""
     loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Response], Outcome]]] = {}
@@ -243,10 +264,17 @@ def deliver(ended: list[tuple[Request, Outcome]]) -> None:
         elif sink is not None:
             loops.setdefault(sink.get_loop(), []).append((sink, outcome))
     for loop, pairs in loops.items():
-        try:
-            loop.call_soon_threadsafe(_resolve, pairs)
-        except RuntimeError:  # the loop was closed: nobody waits any more
-            pass
+        _to_loop(loop, pairs)
+    for request, outcome in ended:
+        if request.answer is not None:
+            request.answer.finish(outcome)
+
+
+def _to_loop(loop: asyncio.AbstractEventLoop, pairs: list[tuple[asyncio.Future[Response], Outcome]]) -> None:
+    try:
+        loop.call_soon_threadsafe(_resolve, pairs)
+    except RuntimeError:  # the loop was closed: nobody waits any more
+        pass
 
 
 def _resolve(pairs: list[tuple[asyncio.Future[Response], Outcome]]) -> None:

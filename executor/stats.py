@@ -11,8 +11,10 @@ snapshot is made, which holds float seconds.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 
 _MICROSECOND = 1_000
 _STEPS = (1, 2.5, 5)
@@ -22,6 +24,35 @@ SECONDS_NS: tuple[int, ...] = tuple(
 """Upper bounds of the time histograms: 10, 25, 50 us, ... 10, 25, 50 s; in ns."""
 ROWS: tuple[int, ...] = tuple(2**n for n in range(11))
 """Upper bounds of the batch size histogram: 1, 2, 4 .. 1024 rows."""
+
+
+class StreamStats:
+    """Stream outputs of requests, by pipeline. Written by several threads."""
+
+    __slots__ = ("_lock", "first", "first_ns", "open")
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self.open: Counter[str] = Counter()
+        """Streams that have not ended."""
+        self.first: dict[str, list[int]] = {}
+        """Histogram of the time from a request to the first element of one of its streams."""
+        self.first_ns: Counter[str] = Counter()
+
+    def opened(self, pipeline: str) -> None:
+        with self._lock:
+            self.open[pipeline] += 1
+
+    def closed(self, pipeline: str) -> None:
+        with self._lock:
+            self.open[pipeline] -= 1
+
+    def begun(self, pipeline: str, ns: int) -> None:
+        """The first element of a stream came after `ns`."""
+        with self._lock:
+            counts = self.first.setdefault(pipeline, [0] * (len(SECONDS_NS) + 1))
+            counts[bisect_left(SECONDS_NS, ns)] += 1
+            self.first_ns[pipeline] += ns
 
 
 class NodeStats:
@@ -35,6 +66,7 @@ class NodeStats:
         "copied_bytes",
         "dead_rows",
         "device",
+        "elements",
         "executions",
         "failures",
         "instance",
@@ -70,6 +102,8 @@ class NodeStats:
         self.rows = 0
         self.executions = 0
         self.dead_rows = 0
+        self.elements = 0
+        """Of its streams."""
         self.queue_ns = 0
         self.compute_ns = 0
         """Time the instance was busy: each execution counts once."""

@@ -9,8 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from executor.node import Arguments, Node
+from executor.streaming.nodes import Collect, Context, StreamOf
 from executor.wiring import Wirer
-from pipeline_dsl.plan import BranchPlan, MapPlan, RoutePlan, Step, TryPlan
+from pipeline_dsl.plan import (
+    BranchPlan,
+    CollectPlan,
+    ContextPlan,
+    MapPlan,
+    RoutePlan,
+    Step,
+    StreamOfPlan,
+    TryPlan,
+)
 
 from .attempt import Try
 from .branch import Branch
@@ -19,7 +29,15 @@ from .route import Route
 
 Make = Callable[[Step, Arguments, int, Wirer], Node]
 
-_NODES: dict[type, Make] = {BranchPlan: Branch, RoutePlan: Route, MapPlan: Map, TryPlan: Try}
+_NODES: dict[type, Make] = {
+    BranchPlan: Branch,
+    RoutePlan: Route,
+    MapPlan: Map,
+    TryPlan: Try,
+    CollectPlan: Collect,
+    StreamOfPlan: StreamOf,
+    ContextPlan: Context,
+}
 
 
 def construct(step: Step, arguments: Arguments, sides: int, wirer: Wirer) -> Node:
