@@ -25,6 +25,7 @@ from .padding import ragged_axis
 from .stage import Slot, StageRuntime
 from .stats import NodeStats
 from .trace import Recorder
+from .workers import Task
 
 
 class CachedLedger(Ledger):
@@ -63,9 +64,15 @@ class CachedRun(Run):
     ledger: CachedLedger
 
     def __init__(
-        self, stage: StageRuntime, slot: Slot, now: Callable[[], int], budget: RetryBudget, recorder: Recorder | None
+        self,
+        stage: StageRuntime,
+        slot: Slot,
+        now: Callable[[], int],
+        budget: RetryBudget,
+        recorder: Recorder | None,
+        later: Callable[[Task], None],
     ) -> None:
-        super().__init__(stage, slot, now, budget, recorder)
+        super().__init__(stage, slot, now, budget, recorder, later)
         assert stage.cache is not None, "its stage is cached"
         self.ledger = CachedLedger(stage, slot, recorder)
         self._cache: Cache = stage.cache

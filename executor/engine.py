@@ -172,9 +172,7 @@ class Engine:
 
         The answer of a pipeline with stream outputs comes as soon as its streams exist: see `streaming.answer`."""
         job = Job(self.cancel)
-        job.request = request = self._request(
-            pipeline, inputs, job, outputs, timeout, priority, id, headers, sequence
-        )
+        job.request = request = self._request(pipeline, inputs, job, outputs, timeout, priority, id, headers, sequence)
         refused = self._admit([request])
         if refused:
             request.sink = None  # its caller is told here
@@ -197,9 +195,7 @@ class Engine:
         """The same for asyncio; cancelling the task cancels the request."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Response] = loop.create_future()
-        request = self._request(
-            pipeline, inputs, future, outputs, timeout, priority, id, headers, sequence
-        )
+        request = self._request(pipeline, inputs, future, outputs, timeout, priority, id, headers, sequence)
         coming = self._coming.get(loop)
         if coming is None:
             for closed in [other for other in tuple(self._coming) if other.is_closed()]:

@@ -27,6 +27,7 @@ from .join import Columns
 from .node import Call, Edge, Egress, Going, Node
 from .passage import Passage, Places
 from .request import Outcome
+from .resources import Claim
 from .scope import Aftermath, Continue, Scope
 from .stage import Slot, StageRuntime
 from .stats import StreamStats
@@ -195,8 +196,7 @@ class Flow:
             if slot is not None and stage is not None and not (slot.ready and self.pump.goes_on(stage, slot, advanced)):
                 stage.free.append(slot)
                 if stage.claim is not None:
-                    for other in stage.claim.give_back():
-                        refused += self._dispatch(other, now)
+                    refused += self._next_in_line(stage.claim, now)
             for entry in entries:
                 target = entry.node.stage
                 idle = target.idle_slot(entry.rows)
@@ -247,6 +247,15 @@ class Flow:
             (slot.thread or self.workers).put(partial(self._execute, stage, slot, entries))
         if any(stage.levels) and (until := stage.wait_until(now)) != NEVER:
             stage.set_timer(until, partial(self._look, stage))
+        return late
+
+    def _next_in_line(self, claim: Claim, now: int) -> Ends:
+        """(locked) Give back what an execution held; stages that wait for it go on. Requests that waited too long."""
+        late: Ends = []
+        for stage in claim.give_back():
+            late += self._dispatch(stage, now)
+            for slot in stage.slots:
+                self.pump.resume(stage, slot)
         return late
 
     def _finish(self, done: list[tuple[Egress, Cohort]], ended: Ends) -> None:

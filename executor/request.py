@@ -150,6 +150,12 @@ class Request(Element):
         return f"Request({self.id!r}, {self.pipeline}{', done' if self.done else ''})"
 
 
+def sequence_of(request: Request) -> SequenceInfo:
+    """The sequence of a request; its door lets in no other."""
+    assert request.sequence is not None, f"{request!r} belongs to no sequence"
+    return request.sequence
+
+
 class Response(Mapping[str, Value]):
     """Outputs by name. `seconds` counts from submit to answer."""
 

@@ -18,8 +18,8 @@ from pipeline_dsl.plan import AdmissionPolicy
 
 from .admission import Door
 from .errors import InvalidArgument, Overloaded
-from .request import Request
-from .sequence import Seat, Seats, SequenceInfo
+from .request import Request, sequence_of
+from .sequence import Seat, Seats
 
 REMEMBERED = 1024
 """Sequences that are over whose end is still known, for a better message."""
@@ -96,13 +96,13 @@ class SequenceDoor(Door):
 
     def goes_on(self, request: Request) -> bool:
         """Whether it belongs to a sequence that is open and does not begin it anew."""
-        return not _info(request).start and _info(request).id in self.sequences
+        return not sequence_of(request).start and sequence_of(request).id in self.sequences
 
     # ---- in
 
     def admit(self, request: Request) -> bool:
         """As `Door.admit`. InvalidArgument for a request of a sequence that was not started or is over."""
-        info = _info(request)
+        info = sequence_of(request)
         sequence = self.sequences.get(info.id)
         if sequence is not None and sequence.lost and sequence.running is None and not sequence.waiting:
             self._close(sequence, sequence.lost)
@@ -156,7 +156,7 @@ class SequenceDoor(Door):
         (self._unseated if sequence.seats is None else self._turn)[sequence] = None
 
     def _refusal(self, request: Request) -> InvalidArgument:
-        info = _info(request)
+        info = sequence_of(request)
         why = self._over.get(info.id)
         told = f"sequence {info.id!r} is over: {why}" if why else f"there is no sequence {info.id!r}"
         text = f"{told}; the first request of a sequence says `start`"
@@ -166,7 +166,7 @@ class SequenceDoor(Door):
 
     def finish(self, request: Request, answered: bool) -> list[Request]:
         """As `Door.finish`. Requests that wait for a sequence that is over now are in `refused`."""
-        sequence = self.sequences.get(_info(request).id)
+        sequence = self.sequences.get(sequence_of(request).id)
         if request in self.inside:
             self._leave(request)
             assert sequence is not None
@@ -185,7 +185,7 @@ class SequenceDoor(Door):
 
     def _ran(self, sequence: Sequence, request: Request, answered: bool) -> None:
         """What the end of a request means for its sequence."""
-        info = _info(request)
+        info = sequence_of(request)
         sequence.running = None
         if sequence.lost:
             self._close(sequence, sequence.lost)
@@ -202,7 +202,7 @@ class SequenceDoor(Door):
         """Let the next request of a sequence have its turn; refuse those that came for one that is over."""
         while sequence.waiting:
             request = sequence.waiting[0]
-            if sequence.seats is not None or _info(request).start:
+            if sequence.seats is not None or sequence_of(request).start:
                 self._queue(sequence)
                 return
             del sequence.waiting[0], self.line[request]
@@ -268,9 +268,3 @@ class SequenceDoor(Door):
         found += [f"{self.name}: sequence {s.id!r} runs" for s in self.sequences.values() if s.running is not None]
         asleep = [s for s in self.sequences.values() if s not in self._resting]
         return found + [f"{self.name}: sequence {s.id!r} never ends" for s in asleep]
-
-
-def _info(request: Request) -> SequenceInfo:
-    info = request.sequence
-    assert info is not None, "the door was told of a sequence when the request was made"
-    return info

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from backends.base import BatchResult, StageDied
+from backends.base import BatchResult, Elements, StageDied
 from backends.states import CONTROLS, with_states
 from backends.values import InvalidInput, Ragged, Value
 from pipeline_dsl.plan import PortPlan
@@ -24,7 +24,7 @@ from .columns import CopySink, size_of
 from .errors import StageUnavailable
 from .execute import Run
 from .ledger import Part
-from .request import Request
+from .request import Request, sequence_of
 from .sequence import Seat, rows_of
 from .sequence_stage import SeatedEntry, SequenceRuntime, spread
 
@@ -127,6 +127,9 @@ class SequenceRun(Run):
         self, result: BatchResult, turns: list[Turn], rows: list[int], total: int, stats: CopySink
     ) -> BatchResult:
         """Outputs of the elements in their order; states go to the seats of those that did not fail."""
+        if result.elements is not None:
+            result.elements = _until_the_end(result.elements, turns[0], len(self.stage.initial))
+            return result
         has_rows = self.stage.plan.has_rows
         given = len(self.stage.plan.outputs)
         failed = {rows.index(row): error for row, error in (result.failed or {}).items() if row in rows}
@@ -141,19 +144,26 @@ class SequenceRun(Run):
         return BatchResult(outputs, failed or None)
 
 
+def _until_the_end(elements: Elements, turn: Turn, states: int) -> Elements:
+    """The elements of a streaming call; the states, which stand behind its other outputs, come with its end."""
+    rest = yield from elements
+    kept = len(rest) - states
+    turn.seat.made(turn.request, tuple(map(_kept, rest[kept:])))
+    return rest[:kept]
+
+
 def _starts(request: Request) -> bool:
-    return request.sequence is not None and request.sequence.start
+    return sequence_of(request).start
 
 
 def _gone(request: Request, stage: str) -> str:
-    who = f"sequence {request.sequence.id!r}" if request.sequence is not None else "its sequence"
+    who = f"sequence {sequence_of(request).id!r}"
     return f"the process of stage `{stage}` ended, and what it kept of {who} is gone: begin it anew with `start`"
 
 
 def _told(port: PortPlan, turn: Turn) -> Any:
     """A control value of one row, as its port's dtype."""
-    info = turn.request.sequence
-    assert info is not None, "the door lets in requests of sequences only"
+    info = sequence_of(turn.request)
     dtype = port.type.dtype
     if port.filled == "id":
         if dtype.name == "string":

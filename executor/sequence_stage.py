@@ -23,7 +23,7 @@ from .clock import Clock
 from .cohort import NEVER, Cohort
 from .columns import CopySink
 from .node import Call
-from .request import Request
+from .request import Request, sequence_of
 from .sequence import Seat, Seats
 from .stage import Slot, StageRuntime
 
@@ -53,8 +53,7 @@ class SequenceRuntime(StageRuntime):
 
     def states(self, seat: Seat, request: Request) -> tuple[Value, ...]:
         """What a request finds."""
-        begins = request.sequence is not None and request.sequence.start
-        return self.initial if begins or seat.states is None else seat.states
+        return self.initial if sequence_of(request).start or seat.states is None else seat.states
 
     # ---- in
 

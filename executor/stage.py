@@ -94,6 +94,8 @@ class StageRuntime:
         self.grouping = Grouping(plan)
         self.max_rows = plan.batching.max_rows
         self.repeatable = plan.contract.effects != "once"
+        self.always = not self.repeatable or plan.contract.sequence is not None
+        """It runs whoever reads its outputs: a sequence's state must not miss a request that wants others."""
         self.takes_streams = reads_streams(plan)
         """An instance waits for elements while it runs: each of its calls is a batch of its own."""
         self.streams = self.takes_streams or streams(plan)
