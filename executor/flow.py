@@ -154,7 +154,7 @@ class Flow:
         """Worker: free an instance and go on with what it made; the next task for this thread.
 
         advanced: it made elements of a stream, and it is the inbox's turn."""
-        task = self.post(passage.ready, now, stage, slot, advanced)
+        task = self.post(passage.ready + passage.behind, now, stage, slot, advanced)
         if passage.done or passage.ended:
             if task is not None:  # callbacks may block, and no instance waits for them
                 self.workers.put(task)
