@@ -41,6 +41,7 @@ from .sequence import SequenceInfo
 from .sequence_door import SequenceDoor
 from .stats import PipelineStats, Snapshot, StageSnapshot, busy_seconds, sum_nodes
 from .streaming.answer import StreamAnswer
+from .tap import Tap
 from .trace import Recorder, RequestRecord
 from .wiring import Circuit
 from .workers import Worker
@@ -52,7 +53,9 @@ MAX_THREADS = 32
 class Engine:
     """A running plan. `start` before anything else; `stop` ends it for good. All other methods are thread-safe."""
 
-    def __init__(self, plan: Plan, clock: Clock | None = None, recorder: Recorder | None = None) -> None:
+    def __init__(
+        self, plan: Plan, clock: Clock | None = None, recorder: Recorder | None = None, tap: Tap | None = None
+    ) -> None:
         self.plan = plan
         self.clock: Clock = clock or SystemClock()
         self.recorder = recorder
@@ -71,7 +74,7 @@ class Engine:
         for door in self.doors.values():
             if isinstance(door, SequenceDoor):
                 door.wake = partial(self._call_door, door)
-        self.flow = Flow(self.clock, self.lock, self._workers, self.end, self._rested, recorder)
+        self.flow = Flow(self.clock, self.lock, self._workers, self.end, self._rested, recorder, tap)
 
     # ---- life
 

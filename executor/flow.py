@@ -14,7 +14,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from .batcher import Entry
@@ -32,8 +32,12 @@ from .scope import Aftermath, Continue, Scope
 from .stage import Slot, StageRuntime
 from .stats import StreamStats
 from .streaming.pump import Pump
+from .tap import Tap
 from .trace import Recorder
 from .workers import Task, Worker
+
+if TYPE_CHECKING:
+    from .execute import Run
 
 Ends = list[tuple[Element, Outcome]]
 
@@ -49,14 +53,17 @@ class Flow:
         end: Callable[[Sequence[tuple[Element, Outcome]]], int],
         rested: Callable[[], None],
         recorder: Recorder | None = None,
+        tap: Tap | None = None,
     ) -> None:
-        """`end` ends elements; `rested` is called with the lock held after an instance was freed."""
+        """`end` ends elements; `rested` is called with the lock held after an instance was freed. `tap` sees every
+        call's values."""
         self.clock = clock
         self.lock = lock
         self.workers = workers
         self.end = end
         self.rested = rested
         self.recorder = recorder
+        self.tap = tap
         self.random = random.Random()
         """What routes draw from; a test may seed it."""
         self.copies: dict[str, Copies] = {}
@@ -87,7 +94,7 @@ class Flow:
         self._leave(passage)
 
     def _leave(self, passage: Passage) -> None:
-        if ready := passage.ready + passage.behind:
+        if ready := passage.to_post():
             self.post(ready, self.clock.now())
         self._finish(passage.done, passage.ended)
 
@@ -106,7 +113,10 @@ class Flow:
                         cohort = found
                     else:
                         continue
-                    todo += node.arrive(cohort, passage)
+                    if node.stage is not None and not node.background:  # as its `arrive` does, without a call
+                        passage.ready.append((node, cohort))  # type: ignore[arg-type]  # only calls have a stage
+                    else:
+                        todo += node.arrive(cohort, passage)
                 except Exception as error:  # out of memory, mostly: no request may hang for it
                     self._internal_error(node, layout.owners, error)
 
@@ -127,6 +137,9 @@ class Flow:
     def _execute(self, stage: StageRuntime, slot: Slot, entries: list[Entry]) -> Task | None:
         """Worker: run a group, hand on what it made; the next task for this thread."""
         run = slot.run
+        if self.tap is not None:
+            for entry in entries:
+                self.tap.entered(entry.node, entry.cohort)
         try:
             run.run(entries)
         except Exception as error:  # ours, not the stage's: no request may hang for it
@@ -137,6 +150,8 @@ class Flow:
             passage.ended += [(f.element, f.error) for f in run.failed]
         if run.begun:
             self.pump.admit(run.begun)
+        if self.tap is not None:
+            self._show(self.tap, run)
         for node, layout, columns in run.produced:
             self.propagate(node.edges, layout, columns, passage)
         begun, run.begun = run.begun, []
@@ -154,13 +169,20 @@ class Flow:
         """Worker: free an instance and go on with what it made; the next task for this thread.
 
         advanced: it made elements of a stream, and it is the inbox's turn."""
-        task = self.post(passage.ready + passage.behind, now, stage, slot, advanced)
+        task = self.post(passage.to_post(), now, stage, slot, advanced)
         if passage.done or passage.ended:
             if task is not None:  # callbacks may block, and no instance waits for them
                 self.workers.put(task)
             self._finish(passage.done, passage.ended)
             return None
         return task
+
+    def _show(self, tap: Tap, run: Run) -> None:
+        """What a group came to, before it goes on and requests are answered."""
+        for node, layout, columns in run.produced:
+            tap.made(node, layout, columns)
+        for failed in run.failed:
+            tap.failed(failed.element, failed.error)
 
     def _internal_error(self, node: Node, owners: Sequence[Element], cause: Exception) -> None:
         ended: Ends = []
@@ -192,6 +214,7 @@ class Flow:
                 self._internal_error(node, cohort.layout.owners, error)
         task: Task | None = None
         refused: Ends = []
+        run_on = slot is not None and slot.thread is None
         with self.lock:
             if slot is not None and stage is not None and not (slot.ready and self.pump.goes_on(stage, slot, advanced)):
                 stage.free.append(slot)
@@ -202,7 +225,7 @@ class Flow:
                 idle = target.idle_slot(entry.rows)
                 if idle is None:
                     refused += self._put(target, entry, now)
-                elif slot is not None and slot.thread is None and task is None and _may_run_on(entry, idle):
+                elif run_on and task is None and idle.thread is None and not entry.node.background:
                     task = partial(self._execute, target, idle, [entry])
                 else:
                     (idle.thread or self.workers).put(partial(self._execute, target, idle, [entry]))
@@ -313,11 +336,6 @@ class Flow:
         for stage in after.bereft:
             stage.drop_dead()
         self.events.update(after.counts)
-
-
-def _may_run_on(entry: Entry, idle: Slot) -> bool:
-    """Whether the thread that made a cohort goes on with it at once."""
-    return idle.thread is None and not entry.node.background
 
 
 def _all_fail(entry: Entry, error: Any) -> Ends:

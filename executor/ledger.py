@@ -37,11 +37,12 @@ class Ledger:
         if len(parts) == 1:
             node, cohort, enqueued = parts[0]
             layout = cohort.layout
-            requests = len(layout.owners)
-            layout.executions.append((node.name, self.name, self.index, enqueued, start, end, rows, requests))
-            stats.record(requests, rows, start - enqueued, end - start)
+            elements = len(layout.owners)
+            ran = (node.name, self.name, self.index, enqueued, start, end, rows, layout.requests)
+            layout.executions.append(ran)
+            stats.record(elements, rows, start - enqueued, end - start)
         else:
-            requests = sum([len(c) for _, c, _ in parts])
+            requests = sum([c.layout.requests for _, c, _ in parts])
             for node, cohort, enqueued in parts:
                 execution = (node.name, self.name, self.index, enqueued, start, end, rows, requests)
                 cohort.layout.executions.append(execution)

@@ -32,6 +32,10 @@ class Passage:
         """At the end of a pipeline."""
         self.ended: list[tuple[Element, Outcome]] = []
 
+    def to_post(self) -> Places:
+        """What is at stages, in the order in which it may take instances that rest."""
+        return self.ready + self.behind if self.behind else self.ready
+
     def fail(self, element: Element, node: Node, error: RequestError, cause: Exception | None = None) -> None:
         """An element ends at a node."""
         error.pipeline = element.pipeline

@@ -9,11 +9,11 @@ happens only when asked for."""
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, NamedTuple
 
-from pipeline_dsl.plan import INGRESS, PipelinePlan, Plan
+from pipeline_dsl.plan import Plan, Slot, Source, Step, regions
 
 Event = dict[str, Any]
 Tracks = Mapping[tuple[str, int], int]
@@ -65,6 +65,11 @@ class RouteRecord(NamedTuple):
     key: str | None
     """What the place is the hash of; None where it was drawn."""
 
+    @property
+    def why(self) -> str:
+        how = "drawn" if self.key is None else f"hash of {self.key}"
+        return f"{how}: {self.place:.4f}, in {self.lower:g} to {self.upper:g}"
+
 
 class Recorder:
     """Keeps the last `limit` batches, requests and choices of routes. Appending is safe from any thread."""
@@ -101,21 +106,33 @@ def arrows(plan: Plan) -> dict[str, tuple[str, ...]]:
     """For each node that is a call: the calls whose results it reads, directly or through expressions."""
     found: dict[str, tuple[str, ...]] = {}
     for pipeline in plan.pipelines.values():
-        found.update(_arrows(pipeline))
+        _arrows(pipeline.steps, {port.slot: () for port in pipeline.inputs}, found)
     return found
 
 
-def _arrows(pipeline: PipelinePlan) -> dict[str, tuple[str, ...]]:
-    nearest: dict[int, tuple[str, ...]] = {INGRESS: ()}
-    """By step: the calls at it or next before it."""
-    found: dict[str, tuple[str, ...]] = {}
-    for step in pipeline.steps:
-        before = tuple(dict.fromkeys(node for p in step.producers for node in nearest[p]))
-        is_call = step.stage >= 0
-        nearest[step.index] = (step.node,) if is_call else before
-        if is_call:
+Nearest = dict[int, tuple[str, ...]]
+"""By slot: the calls that made it, or next before it."""
+
+
+def _arrows(steps: Sequence[Step], nearest: Nearest, found: dict[str, tuple[str, ...]]) -> None:
+    for step in steps:
+        before = _before(step.args, nearest)
+        after = before
+        if step.stage >= 0:
             found[step.node] = before
-    return found
+            after = (step.node,)
+        elif inner := regions(step.control):
+            for region in inner:
+                nearest.update(dict.fromkeys(region.given, before))
+                _arrows(region.steps, nearest, found)
+            ends = _before([source for region in inner for source in region.yields], nearest)
+            after = ends or before
+        nearest.update(dict.fromkeys(step.outputs, after))
+
+
+def _before(sources: Iterable[Source], nearest: Nearest) -> tuple[str, ...]:
+    slots = (source.index for source in sources if isinstance(source, Slot))
+    return tuple(dict.fromkeys(node for slot in slots for node in nearest[slot]))
 
 
 def _tracks(batches: Iterable[BatchRecord]) -> Tracks:
