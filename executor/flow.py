@@ -93,6 +93,12 @@ class Flow:
                 self._internal_error(scopes[0].node, [s.parent for s in scopes], error)
         self._leave(passage)
 
+    def carry_on(self, going: Sequence[Going], passage: Passage) -> None:
+        """Take further what a node has sent on."""
+        for edges, layout, columns in going:
+            self.propagate(edges, layout, columns, passage)
+        self._leave(passage)
+
     def _leave(self, passage: Passage) -> None:
         if ready := passage.to_post():
             self.post(ready, self.clock.now())

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from executor.node import Arguments, Node
+from executor.streaming.mapping import StreamMap
 from executor.streaming.nodes import Collect, Context, StreamOf
 from executor.wiring import Wirer
 from pipeline_dsl.plan import (
@@ -42,4 +43,6 @@ _NODES: dict[type, Make] = {
 
 def construct(step: Step, arguments: Arguments, sides: int, wirer: Wirer) -> Node:
     """The node of a construct's step, its regions wired."""
+    if isinstance(step.control, MapPlan) and step.control.over_stream:
+        return StreamMap(step, arguments, sides, wirer)
     return _NODES[type(step.control)](step, arguments, sides, wirer)

@@ -86,8 +86,6 @@ class Pump:
         state = call.run(flow.clock.now, lambda: bool(slot.ready) or any(stage.levels))
         passage = Passage(flow)
         call.stats.elements += call.made - before
-        if state is State.ENDED:
-            self._ended(call, passage)
         with flow.lock:
             if state is State.PARKED and call.error is not None:
                 state = State.READY  # it was given up meanwhile, and nobody will look at it again
@@ -97,6 +95,8 @@ class Pump:
             elif state is State.ENDED:
                 slot.calls.discard(call)
                 unregister(call.owner, call)
+        if state is State.ENDED:
+            self._ended(call, passage)
         task = flow.hand_on(passage, flow.clock.now(), stage, slot, advanced=True)
         if state is State.PARKED:
             self._park(call)

@@ -121,6 +121,10 @@ class Body:
 
     def operand(self, value: Value, name: str | None = None, node: str = "") -> ir.Operand:
         """What a node reads to get a value; an expression becomes a node of its own. node: its id, if it is fixed."""
+        if isinstance(value.expression, ir.Constant) and value.type.stream:
+            node = node or self.ids.of(name, "stream_of")
+            self.nodes.append(ir.StreamOf(id=node, span=value.span, elements=(), type=value.type))
+            return ir.Ref(node, "value")
         if isinstance(value.expression, ir.Ref | ir.Constant):
             return value.expression
         operation = OPERATIONS[value.expression.op]

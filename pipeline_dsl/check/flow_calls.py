@@ -210,6 +210,8 @@ def _argument(body: Body, callee: Callee, port: ir.Port, given: Given) -> Value 
         return value
     if value.typed.value is None and port.type.optional:
         return None
+    if value.type.stream:  # `stream_of()`; a port that takes no stream says so by its type
+        return constant(Typed(port.type.required() if port.type.stream else value.type, value.typed.value), value.span)
     result = fit(value.typed, TensorType(port.type.dtype, value.type.dims))
     if isinstance(result, Problem):
         text = f"port `{port.name}` of `{callee.name}`: {result.text}"
@@ -299,6 +301,3 @@ def _row_counts(callee: Callee, call: _Call, conflict: Conflict) -> RowCounts:
         call.ports[at].name,
         conflict.expected,
     )
-
-
-STREAM_ADVICE = "give the whole value as one output for now"
