@@ -30,6 +30,7 @@ from .errors import (
     RequestError,
     Unavailable,
 )
+from .figures import caches, resources, sequences
 from .flow import Flow
 from .ingress import Ingress
 from .kinds import doors_of, run_of, stage_of
@@ -411,6 +412,7 @@ class Engine:
         parts = [n for held in slots.values() for slot in held for n in slot.stats.values()]
         with self.lock:
             doors = {n: (len(d.inside), len(d.line)) for n, d in self.doors.items()}
+            kept = caches(self.stages), sequences(self.doors.values()), resources(self.resources)
             events = dict(self.flow.events)
             copied = {place: dict(c.bytes) for place, c in self.flow.copies.items()}
             waiting = {s.plan.index: [e for level in s.levels for e in level] for s in self.stages}
@@ -419,6 +421,9 @@ class Engine:
             nodes=sum_nodes(parts),
             copied_bytes=copied,
             constructs=events,
+            caches=kept[0],
+            sequences=kept[1],
+            resources=kept[2],
             stages=tuple(
                 StageSnapshot(
                     s.plan.name,

@@ -57,6 +57,7 @@ class SequenceDoor(Door):
         "_resting",
         "_turn",
         "_unseated",
+        "ended",
         "idle_ns",
         "rivals",
         "sequences",
@@ -84,11 +85,18 @@ class SequenceDoor(Door):
         """Those that wait for their next request, the one that has waited longest first."""
         self._over: OrderedDict[int | str, str] = OrderedDict()
         self._armed = False
+        self.ended: Counter[str] = Counter()
+        """Sequences that are over, by how: `end`, `idle`, `lost`, or `failed` with their first request."""
 
     @property
     def open(self) -> int:
         """Sequences that have begun or wait to."""
         return len(self.sequences)
+
+    @property
+    def unseated(self) -> int:
+        """Sequences that wait for a place."""
+        return len(self._unseated)
 
     def shares(self, other: SequenceDoor) -> bool:
         """Whether a stage has seats for both."""
@@ -105,7 +113,7 @@ class SequenceDoor(Door):
         info = sequence_of(request)
         sequence = self.sequences.get(info.id)
         if sequence is not None and sequence.lost and sequence.running is None and not sequence.waiting:
-            self._close(sequence, sequence.lost)
+            self._close(sequence, "lost", sequence.lost)
             self._forget(sequence)
             sequence = None
         if sequence is None:
@@ -188,15 +196,15 @@ class SequenceDoor(Door):
         info = sequence_of(request)
         sequence.running = None
         if sequence.lost:
-            self._close(sequence, sequence.lost)
+            self._close(sequence, "lost", sequence.lost)
         elif answered:
             sequence.begun = True
             for seat in (sequence.seats or {}).values():
                 seat.settle(request, info.start)
             if info.end:
-                self._close(sequence, "it was ended")
+                self._close(sequence, "end", "it was ended")
         elif not sequence.begun:
-            self._close(sequence, "its first request failed")
+            self._close(sequence, "failed", "its first request failed")
 
     def _next(self, sequence: Sequence) -> None:
         """Let the next request of a sequence have its turn; refuse those that came for one that is over."""
@@ -216,8 +224,9 @@ class SequenceDoor(Door):
             self._armed = True
             self.wake(sequence.due_ns)
 
-    def _close(self, sequence: Sequence, why: str) -> None:
+    def _close(self, sequence: Sequence, how: str, why: str) -> None:
         """A sequence is over: its seats are free."""
+        self.ended[how] += 1
         for node, seat in (sequence.seats or {}).items():
             self._places[node].release(seat)
         sequence.seats, sequence.begun = None, False
@@ -235,7 +244,7 @@ class SequenceDoor(Door):
         now = self._now()
         self._armed = False
         while self._resting and (first := next(iter(self._resting))).due_ns <= now:
-            self._close(first, f"it sent nothing for {duration(self.idle_ns)}")
+            self._close(first, "idle", f"it sent nothing for {duration(self.idle_ns)}")
             self._forget(first)
         if self._resting:
             self._armed = True

@@ -278,6 +278,43 @@ class StageSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheSnapshot:
+    """The kept answers of one stage."""
+
+    stage: str
+    version: str
+    device: str
+    hits: int
+    """Rows (calls without `*`) that were found, or equal to one in the same batch."""
+    misses: int
+    evictions: int
+    bytes: int
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceSnapshot:
+    """The sequences of one pipeline."""
+
+    pipeline: str
+    open: int
+    """That began and are not over."""
+    waiting: int
+    """That wait for a place."""
+    ended: Mapping[str, int]
+    """That are over, by how: `end`, `idle`, `failed`, `lost`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceSnapshot:
+    """One shared resource."""
+
+    resource: str
+    total: int
+    held: int
+
+
+@dataclass(frozen=True, slots=True)
 class PipelineSnapshot:
     """One pipeline at its door."""
 
@@ -304,6 +341,9 @@ class Snapshot:
     """Bytes copied outside of executions, by reason: at a node's join or inbox, or at a pipeline's end."""
     constructs: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
     """What happened at constructs: counts by kind (`arm`, `shadow`, `map`, `try`), node and what."""
+    caches: tuple[CacheSnapshot, ...] = ()
+    sequences: tuple[SequenceSnapshot, ...] = ()
+    resources: tuple[ResourceSnapshot, ...] = ()
 
 
 def sum_nodes(parts: Iterable[NodeStats]) -> tuple[NodeSnapshot, ...]:

@@ -61,9 +61,10 @@ class _Around:
     map: bool = False
     hedge: bool = False
     arm: str = ""
-    """Of a route without a key, or of a shadow."""
+    """Of a route without a key."""
+    shadow: str = ""
     route: Span | None = None
-    shadow: bool = False
+    """That of the arm or the shadow."""
 
 
 @dataclass(slots=True)
@@ -102,9 +103,12 @@ def _misplaced(call: ir.Call, around: _Around) -> Iterator[Mistake]:
     elif around.hedge:
         why = "two attempts at a time would share a state"
         yield SharedState(call.span, call.stage, "a `try` with `hedge`", why, "leave `hedge` out, or call it outside")
+    elif around.shadow:
+        why = f"shadow `{around.shadow}` runs behind the requests, and not for all of them"
+        yield UnpinnedSequence(call.span, call.stage, why, None, "call it outside of the shadow")
     elif around.arm:
-        hint = "call it outside of the shadow" if around.shadow else "write `route by correlation_id()`"
-        yield UnpinnedSequence(call.span, call.stage, around.arm, around.route, hint)
+        why = f"a sequence must stay on one arm, and `{around.arm}` is chosen anew for each request"
+        yield UnpinnedSequence(call.span, call.stage, why, around.route, "write `route by correlation_id()`")
 
 
 def _inside(node: ir.AnyNode, around: _Around) -> Iterator[tuple[ir.Region, _Around]]:
@@ -114,7 +118,7 @@ def _inside(node: ir.AnyNode, around: _Around) -> Iterator[tuple[ir.Region, _Aro
         for arm in node.arms:
             yield arm.region, around if pinned else replace(around, arm=arm.name, route=node.span)
         for shadow in node.shadows:
-            yield shadow.region, replace(around, arm=shadow.name, route=node.span, shadow=True)
+            yield shadow.region, replace(around, shadow=shadow.name)
         return
     for region in ir.regions(node):
         if isinstance(node, ir.Map):

@@ -45,7 +45,7 @@ def sequence_rule(given: Given, signature: ir.Signature, ragged: list[ir.RaggedR
 
 
 def _control(kind: str, given: Given, signature: ir.Signature, sink: Sink) -> bool:
-    """Whether a control can be given to what it names."""
+    """Whether a control has a tensor; E0604 also for a port that can not take it."""
     name, leaf = given[kind]
     span = leaf.setting.value.span
     same = next((k for k in CONTROLS if k != kind and k in given and given[k][0] == name), None)
@@ -64,8 +64,7 @@ def _control(kind: str, given: Given, signature: ir.Signature, sink: Sink) -> bo
         shown = f"{usual}[*]" if signature.has_rows else usual
         needs = f"one value for each {'row' if signature.has_rows else 'call'}, like `{shown}`"
         sink.add(WrongSetting(span, leaf.key, needs, f"port `{name}: {port.type}`").diagnostic())
-        return False
-    return True
+    return True  # a port of the wrong type is not given by callers either
 
 
 def state_rules(

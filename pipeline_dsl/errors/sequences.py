@@ -52,20 +52,22 @@ class SharedState(Mistake):
 
 @dataclass(frozen=True)
 class UnpinnedSequence(Mistake):
-    """A sequence stage in an arm that is chosen anew for each request."""
+    """A sequence stage in an arm that not all requests of a sequence go through."""
 
     code = "E0803"
     title = "sequence stage in an arm chosen at random"
     span: Span
     stage: str
-    arm: str
+    why: str
+    """a sequence must stay on one arm"""
     route: Span | None
     advice: str
 
     def diagnostic(self) -> Diagnostic:
         labels = (Label(self.route, "each request is sent its own way here"),) if self.route else ()
-        text = f"`{self.stage}` keeps state per sequence, and a sequence must stay on one arm; `{self.arm}` may change"
-        return self.at(self.span, text, labels=labels, help=self.advice)
+        return self.at(
+            self.span, f"`{self.stage}` keeps state per sequence: {self.why}", labels=labels, help=self.advice
+        )
 
 
 @dataclass(frozen=True)
