@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from executor.engine import Engine
 from executor.metrics import render
 from executor.request import Job, Response
+from executor.sequence import SequenceInfo
 from pipeline_dsl.plan import Hardware, InputPlan, OutputPlan, Plan
 from pipeline_dsl.spell import did_you_mean
 from pipeline_dsl.types import TensorType
@@ -160,7 +161,8 @@ class PipelineHandle:
 
     Inputs are given by port name: `embed(text=["a"])`, or as one mapping, `embed({"timeout": 3},
     timeout=0.5)`, where a port is called like an option. Options: `timeout` in seconds for the whole
-    request, `priority` (1 is served first), `outputs` to compute only those, `id` for logs and traces."""
+    request, `priority` (1 is served first), `outputs` to compute only those, `id` for logs and traces,
+    `headers` by name, `sequence` for a pipeline of sequences: `SequenceInfo(7, start=True)`."""
 
     def __init__(self, engine: Engine, plan: Plan, name: str) -> None:
         self.name = name
@@ -179,10 +181,21 @@ class PipelineHandle:
         priority: int | None = None,
         outputs: Sequence[str] | None = None,
         id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        sequence: SequenceInfo | None = None,
         **ports: Any,
     ) -> Response:
         """The answer; waits for it. RequestError if there is none."""
-        job = self.submit(inputs, timeout=timeout, priority=priority, outputs=outputs, id=id, **ports)
+        job = self.submit(
+            inputs,
+            timeout=timeout,
+            priority=priority,
+            outputs=outputs,
+            id=id,
+            headers=headers,
+            sequence=sequence,
+            **ports,
+        )
         try:
             return job.result()
         except BaseException:
@@ -198,11 +211,22 @@ class PipelineHandle:
         priority: int | None = None,
         outputs: Sequence[str] | None = None,
         id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        sequence: SequenceInfo | None = None,
         **ports: Any,
     ) -> Job:
         """A future of the answer; returns at once."""
         given = {**(inputs or {}), **ports}
-        return self._engine.submit(self.name, given, outputs=outputs, timeout=timeout, priority=priority, id=id)
+        return self._engine.submit(
+            self.name,
+            given,
+            outputs=outputs,
+            timeout=timeout,
+            priority=priority,
+            id=id,
+            headers=headers,
+            sequence=sequence,
+        )
 
     async def asubmit(
         self,
@@ -213,11 +237,22 @@ class PipelineHandle:
         priority: int | None = None,
         outputs: Sequence[str] | None = None,
         id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        sequence: SequenceInfo | None = None,
         **ports: Any,
     ) -> Response:
         """The answer, inside async code. Cancelling the task cancels the request."""
         given = {**(inputs or {}), **ports}
-        return await self._engine.asubmit(self.name, given, outputs=outputs, timeout=timeout, priority=priority, id=id)
+        return await self._engine.asubmit(
+            self.name,
+            given,
+            outputs=outputs,
+            timeout=timeout,
+            priority=priority,
+            id=id,
+            headers=headers,
+            sequence=sequence,
+        )
 
     def map(self, requests: Iterable[Mapping[str, Any]], *, in_flight: int = 64, **options: Any) -> Iterator[Response]:
         """Answers in the order of the requests, with at most `in_flight` under way; requests are read as

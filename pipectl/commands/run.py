@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from pipectl.console import Exit, Session, common
-from pipectl.options import pipe_file, schedule, seconds, the_one
+from pipectl.options import pipe_file, schedule, seconds, sequence, the_one
 
 if TYPE_CHECKING:
+    from executor.sequence import SequenceInfo
     from pipectl.app import App, PipelineHandle
     from pipectl.choices import Choices
     from pipectl.inputs import Ask, Requests
@@ -44,6 +45,7 @@ class Settings:
     outputs: list[str] | None
     form: str
     timeout: float | None
+    sequence: SequenceInfo | None
     in_flight: int | None
     warmup: int
     metrics: Path | None
@@ -77,6 +79,12 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> list[str
 @click.option("--outputs", callback=_names, metavar="NAME,..", help="Compute these outputs only.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="How to print answers.")
 @click.option("--timeout", callback=seconds, metavar="TIME", help="Of each request: 0.2, 200ms.")
+@click.option(
+    "--sequence",
+    callback=sequence,
+    metavar="ID[,start][,end]",
+    help="The requests are one sequence; the first starts it and the last ends it, or what is said of that.",
+)
 @click.option("--in-flight", type=click.IntRange(1), metavar="N", help="Requests under way at a time.")
 @click.option("--warmup", type=click.IntRange(0), default=0, metavar="N", help="Run the first request N times before.")
 @click.option("--metrics", type=click.Path(dir_okay=False, path_type=Path), help="Write Prometheus metrics here.")
@@ -129,11 +137,18 @@ def _run(settings: Settings, session: Session) -> Exit:
 
 
 def _requests(pipeline: PipelinePlan, settings: Settings) -> Requests:
-    from pipectl.inputs import from_lines, from_options
+    from pipectl.inputs import from_lines, from_options, one_sequence
 
     if settings.jsonl is not None:
-        return from_lines(pipeline, settings.jsonl, settings.inputs)
-    return from_options(pipeline, settings.inputs)
+        requests = from_lines(pipeline, settings.jsonl, settings.inputs)
+    else:
+        requests = from_options(pipeline, settings.inputs)
+    if settings.sequence is not None:
+        return one_sequence(requests, settings.sequence)
+    if pipeline.sequence and settings.jsonl is None:
+        text = f"pipeline `{pipeline.name}` takes requests of sequences"
+        raise click.UsageError(f"{text}: give --sequence ID, or `sequence` in the lines of --jsonl")
+    return requests
 
 
 def _check_outputs(pipeline: PipelinePlan, wanted: Iterable[str] | None) -> None:
@@ -205,7 +220,8 @@ def _warmed(handle: PipelineHandle, asks: Iterator[Ask], settings: Settings) -> 
     if first is None:
         return asks
     if not first.error:
-        jobs = (handle.submit(first.inputs, outputs=settings.outputs) for _ in range(settings.warmup))
+        alone = None if first.sequence is None else replace(first.sequence, start=True, end=True)
+        jobs = (handle.submit(first.inputs, outputs=settings.outputs, sequence=alone) for _ in range(settings.warmup))
         for job in jobs:
             job.exception()  # told when the request itself is made
     return chain([first], asks)
