@@ -51,11 +51,16 @@ class SequenceRun(Run):
         super().run([e for e in entries if e not in lost] if lost else entries)
         for entry in lost:
             for owner in entry.cohort.layout.owners:
-                self._fail(owner, StageUnavailable(_gone(owner.root, self.stage.plan.name)), entry.node)
+                told = f"{self._gone}: begin sequence {sequence_of(owner.root).id!r} anew with `start`"
+                self._fail(owner, StageUnavailable(told), entry.node)
 
     @property
     def _generation(self) -> int:
         return getattr(self.slot.instance, "restarts", 0)
+
+    @property
+    def _gone(self) -> str:
+        return f"the process of stage `{self.stage.plan.name}` ended, and what it kept is gone"
 
     def _lost(self, entry: Entry) -> bool:
         assert isinstance(entry, SeatedEntry)
@@ -63,8 +68,24 @@ class SequenceRun(Run):
         if seat.fresh or _starts(entry.cohort.layout.owners[0].root):
             seat.generation, seat.lost = self._generation, ""
         elif seat.generation != self._generation:
-            seat.lost = f"the process of stage `{self.stage.plan.name}` ended, and what it kept is gone"
+            seat.lost = self._gone
         return bool(seat.lost)
+
+    def _lose(self, turns: list[Turn]) -> None:
+        """What the instance kept of these is gone; a state that is kept here is not."""
+        if self.stage.keeps_its_own:
+            for turn in turns:
+                turn.seat.lost = self._gone
+
+    def _restarted(self, turns: list[Turn]) -> bool:
+        """Whether the process that ran them is not the one that their sequences began in.
+
+        Those that begin now began in this one."""
+        now = self._generation
+        for turn in turns:
+            if turn.seat.fresh or _starts(turn.request):
+                turn.seat.generation = now
+        return any(turn.seat.generation != now for turn in turns)
 
     def _executed(self, gathered: Gathered, parts: list[Part]) -> BatchResult:
         """One call of the instance with states, whose new ones go to the seats."""
@@ -80,16 +101,19 @@ class SequenceRun(Run):
         total = max(rows) + 1
         stats = self.stage.stats(parts[0][0].name, self.slot)
         inputs = self._inputs(gathered, turns, rows, total, stats)
-        generation = self._generation
         try:
             result = super()._executed(gathered._replace(inputs=inputs, rows=total), parts)
-            if self.stage.keeps_its_own and generation != self._generation:
-                raise StageDied(f"stage `{self.stage.plan.name}`: its process ended between two batches")
         except StageDied:
-            if self.stage.keeps_its_own:
-                for turn in turns:
-                    turn.seat.lost = f"the process of stage `{self.stage.plan.name}` ended, and what it kept is gone"
+            self._lose(turns)
             raise
+        except Exception as error:
+            if self.stage.keeps_its_own and self._restarted(turns):
+                self._lose(turns)
+                raise StageDied(self._gone) from error
+            raise
+        if self.stage.keeps_its_own and self._restarted(turns):
+            self._lose(turns)
+            raise StageDied(self._gone)
         return self._settled(result, turns, rows, total, stats)
 
     # ---- before
@@ -154,11 +178,6 @@ def _until_the_end(elements: Elements, turn: Turn, states: int) -> Elements:
 
 def _starts(request: Request) -> bool:
     return sequence_of(request).start
-
-
-def _gone(request: Request, stage: str) -> str:
-    who = f"sequence {sequence_of(request).id!r}"
-    return f"the process of stage `{stage}` ended, and what it kept of {who} is gone: begin it anew with `start`"
 
 
 def _told(port: PortPlan, turn: Turn) -> Any:
