@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 
 from pipeline_dsl import ir, syntax
 from pipeline_dsl.operations import Problem, Typed, fit
@@ -81,12 +82,10 @@ class Construct:
 
     @property
     def ports(self) -> tuple[str, ...]:
-        """The names of its results: of the targets, `_1`, `_2` for `_`."""
-        found: list[str] = []
-        for target in self.targets:
-            blank = sum(name.startswith("_") and name[1:].isdecimal() for name in found)
-            found.append(target.name.text if target.name.text != "_" else f"_{blank + 1}")
-        return tuple(found)
+        """The names of its results: of the targets, and for each `_` a number, `_1`, `_2`."""
+        named = {target.name.text for target in self.targets}
+        blanks = (name for number in count(1) if (name := f"_{number}") not in named)
+        return tuple(t.name.text if t.name.text != "_" else next(blanks) for t in self.targets)
 
     def called(self, arm: str) -> str:
         """An arm in messages."""

@@ -65,7 +65,8 @@ def joined(joining: Joining, target: str, yielded: Sequence[Yielded]) -> TensorT
     for value, span in given:
         kind = _of_dtype(value, dtype, first[0].type)
         if isinstance(kind, Problem):
-            _disagree(joining, target, first, (value, span), f": {kind.text}", kind.help)
+            why = f": {kind.text}" if kind.kind != "dtype" else ""
+            _disagree(joining, target, first, (value, span), why, kind.help)
             return None
         kinds.append(kind)
     for at, (kind, one) in enumerate(zip(kinds, given, strict=True)):
@@ -90,7 +91,7 @@ def _together(constants: Sequence[Typed]) -> DType:
 
 def _of_dtype(value: Value, dtype: DType, first: TensorType) -> TensorType | Problem:
     if value.type.stream != first.stream:
-        return Problem("a stream and a value")
+        return Problem("a stream is no value", kind="tensor", help="`collect(..)`, or `stream_of(..)`")
     if value.typed.known and first.stream:
         return first.required()
     if value.typed.known:

@@ -64,6 +64,8 @@ class Selectors:
         self.calls: dict[str, ir.Call] = {call.id: call for g in graphs.values() for call in g.calls}
         self.by_arm: dict[str, str] = {id: name for g in graphs.values() for id, name in _named_by_arm(g.nodes)}
         """Nodes whose ids name an arm, and what they are called there."""
+        self.constructs = {node.id: _of_construct(node) for g in graphs.values() for node in ir.walk(g.nodes)}
+        """What is said of a node that is no call."""
 
     @property
     def params(self) -> tuple[str, ...]:
@@ -99,7 +101,7 @@ class Selectors:
             return self._node(self.calls[text], item.key.span, sink)
         if text in self.stages:
             return self._stage(self.stages[text], item, sink)
-        note = _note(found, text)
+        note = self.constructs.get(text) or _note(found, text)
         sink.add(SelectorMatchesNothing(item.key.span, text, self._candidates(text), note).diagnostic())
         return None
 
@@ -155,6 +157,12 @@ def is_anonymous(call: ir.Call) -> bool:
     """Whether a node is named after the stage it calls and a number: `p.encoder_1`."""
     prefix, _, number = call.id.rpartition(".")[2].rpartition("_")
     return prefix == call.stage.rpartition(".")[2] and number.isdecimal()
+
+
+def _of_construct(node: ir.AnyNode) -> str:
+    if not isinstance(node, ir.Control):
+        return ""
+    return f"`{node.id}` is a construct: its options stand in the text, and a profile addresses the calls in it"
 
 
 def _named_by_arm(nodes: Iterable[ir.AnyNode]) -> Iterator[tuple[str, str]]:

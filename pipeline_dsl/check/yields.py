@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pipeline_dsl import syntax
-from pipeline_dsl.errors.control import NoYield, YieldCount, YieldName, YieldNotLast
+from pipeline_dsl.errors.yields import NoYield, YieldCount, YieldName, YieldNotLast
 from pipeline_dsl.source import Span
 
 from .body import Body

@@ -9,7 +9,14 @@ from pipeline_dsl.ir import Graph
 from .palette import colours
 from .picture import Arrow, Box, picture
 
-_SHAPES = {"input": "oval", "output": "oval", "call": "box", "compute": "hexagon"}
+_SHAPES = {
+    "input": "oval",
+    "output": "oval",
+    "item": "oval",
+    "call": "box",
+    "compute": "hexagon",
+    "construct": "box3d",
+}
 
 
 def dot(graph: Graph, devices: Mapping[str, str] | None = None) -> str:

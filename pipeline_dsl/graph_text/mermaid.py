@@ -12,7 +12,9 @@ from .picture import Arrow, Box, Kind, picture
 _BRACKETS: dict[Kind, tuple[str, str]] = {
     "input": ("([", "])"),
     "output": ("([", "])"),
+    "item": ("([", "])"),
     "call": ("[", "]"),
+    "construct": ("[[", "]]"),
     "compute": ("{{", "}}"),
 }
 

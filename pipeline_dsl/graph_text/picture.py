@@ -1,4 +1,8 @@
-"""What is drawn, whatever the format: boxes in definition order and one arrow for each pair that is connected."""
+"""What is drawn, whatever the format: boxes in definition order and one arrow for each pair that is connected.
+
+A construct is one box among those around it; what is in its regions are `inside`, pictures of their own whose arrows
+stay within.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline_dsl.ir import AnyNode, Apply, Call, Compute, Expression, Graph, Input, Output, Ref, references, results
+from pipeline_dsl.ir import (
+    AnyNode,
+    Apply,
+    Branch,
+    Call,
+    Compute,
+    Expression,
+    Given,
+    Graph,
+    Input,
+    Map,
+    Output,
+    Ref,
+    Route,
+    Try,
+    references,
+    regions,
+    results,
+)
 from pipeline_dsl.plan import Plan
 
-Kind = Literal["input", "call", "compute", "output"]
+Kind = Literal["input", "call", "compute", "construct", "item", "output"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +42,8 @@ class Box:
     detail: str
     kind: Kind
     device: str
+    inside: tuple[Picture, ...] = ()
+    """Of a construct: its regions, named `then`, `else`, `body`, .."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +72,12 @@ class Picture:
 
 def picture(graph: Graph, devices: Mapping[str, str] | None = None) -> Picture:
     """The picture of a graph; `devices` by node id."""
-    nodes = graph.nodes
-    boxes = tuple(_box(node, graph, devices or {}) for node in nodes)
-    return Picture(graph.name, boxes, tuple(_arrows(nodes)))
+    return _drawn(graph.name, graph.nodes, graph, devices or {})
+
+
+def _drawn(name: str, nodes: Sequence[AnyNode], graph: Graph, devices: Mapping[str, str]) -> Picture:
+    """The picture of a pipeline or of one region."""
+    return Picture(name, tuple(_box(node, graph, devices) for node in nodes), tuple(_arrows(nodes)))
 
 
 def devices_of(plan: Plan, pipeline: str) -> dict[str, str]:
@@ -65,10 +92,22 @@ def _box(node: AnyNode, graph: Graph, devices: Mapping[str, str]) -> Box:
         return Box(node.port.name, str(node.port.type), "input" if isinstance(node, Input) else "output", "")
     if isinstance(node, Compute):
         return Box(name, " ".join(_operations(node.expression)), "compute", "")
+    if isinstance(node, Given):
+        return Box(name, str(node.type), "item", "")
+    if isinstance(node, Branch | Route | Map | Try):
+        inside = (_drawn(r.name, (*r.given, *r.nodes), graph, devices) for r in regions(node))
+        return Box(name, _word(node), "construct", "", tuple(inside))
     if not isinstance(node, Call):
         return Box(name, type(node).__name__.lower(), "compute", "")
     version = "" if node.version is None else f"@{node.version}"
     return Box(name, f"{node.stage}{version}", "call", devices.get(node.id, ""))
+
+
+def _word(node: Branch | Route | Map | Try) -> str:
+    """What a construct is written with."""
+    if isinstance(node, Branch):
+        return "if" if node.arms[0].values == (True,) else "match"
+    return type(node).__name__.lower()
 
 
 def _arrows(nodes: Sequence[AnyNode]) -> Iterator[Arrow]:
@@ -77,7 +116,7 @@ def _arrows(nodes: Sequence[AnyNode]) -> Iterator[Arrow]:
     outputs = {node.id: len(results(node)) for node in nodes}
     for target, node in enumerate(nodes):
         labels: dict[int, list[str]] = {}
-        for ref in dict.fromkeys(references(node)):
+        for ref in (ref for ref in dict.fromkeys(references(node)) if ref.node in index):
             text = str(types[ref])
             labels.setdefault(index[ref.node], []).append(f"{ref.port}: {text}" if outputs[ref.node] > 1 else text)
         for source, lines in labels.items():

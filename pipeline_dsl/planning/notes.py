@@ -1,7 +1,7 @@
 """What `pipectl plan` says beside the bare facts, in the order of stages and pipelines.
 
-`batching`: how a stage batches, or why it can not. `copy`: where data is copied, with bytes per row where sizes are
-known. `setting`: what each key of the profile changed, and where it was written.
+`batching`: how a stage batches, or why it can not. `control`: what a construct does. `copy`: where data is copied,
+with bytes per row where sizes are known. `setting`: what each key of the profile changed, and where it was written.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pipeline_dsl.types import Rows, Sized
 from pipeline_dsl.units import bytes_text
 
 from .call_facts import fixed_ports, known_sizes
+from .control_notes import control_notes
 from .copies import copy_notes
 from .reading import value_text
 
@@ -36,6 +37,7 @@ def notes(
             *keeping_notes(stage),
         )
     ]
+    found += [note for pipeline in pipelines.values() for note in control_notes(pipeline, stages)]
     found += [note for pipeline in pipelines.values() for note in copy_notes(pipeline, stages)]
     found += setting_notes(program, calls)
     return tuple(found)
