@@ -332,9 +332,9 @@ class Reader:
     def __next__(self) -> Value:
         """The next element; waits for it."""
         while (found := self.poll()) is EMPTY:
-            ready = threading.Event()
-            self.when_ready(ready.set)
-            ready.wait()
+            event = threading.Event()
+            self.when_ready(event.set)
+            event.wait()
         if found is END:
             raise StopIteration
         return found
@@ -346,7 +346,7 @@ class Reader:
 
     async def __anext__(self) -> Value:
         while (found := self.poll()) is EMPTY:
-            await ready(self)
+            await ready(self.when_ready)
         if found is END:
             raise StopAsyncIteration
         return found
@@ -361,8 +361,8 @@ class Reader:
             stream._later(lambda: stream._shut(cursor))
 
 
-async def ready(reader: Reader) -> None:
-    """Wait, in a task, until a reader has something to read."""
+async def ready(when_ready: Callable[[Call], object]) -> None:
+    """Wait, in a task, for the callback that `when_ready` takes: there is something to read."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[None] = loop.create_future()
 
@@ -370,7 +370,7 @@ async def ready(reader: Reader) -> None:
         with suppress(RuntimeError):  # the loop was closed: nobody waits any more
             loop.call_soon_threadsafe(_done, future)
 
-    reader.when_ready(wake)
+    when_ready(wake)
     await future
 
 

@@ -42,6 +42,7 @@ from .sequence import SequenceInfo
 from .sequence_door import SequenceDoor
 from .stats import PipelineStats, Snapshot, StageSnapshot, busy_seconds, sum_nodes
 from .streaming.answer import StreamAnswer
+from .streaming.waits import check_waits
 from .tap import Tap
 from .trace import Recorder, RequestRecord
 from .wiring import Circuit
@@ -76,6 +77,9 @@ class Engine:
             if isinstance(door, SequenceDoor):
                 door.wake = partial(self._call_door, door)
         self.flow = Flow(self.clock, self.lock, self._workers, self.end, self._rested, recorder, tap)
+        for name, pipeline in plan.pipelines.items():
+            if any(output.type.stream for output in pipeline.outputs):
+                self.flow.streams.declare(name)
 
     # ---- life
 
@@ -85,6 +89,7 @@ class Engine:
         Unavailable if it was started before, or `stop` was called before or meanwhile."""
         if self._state != "new":
             raise Unavailable(f"the engine is {self._state}; it can not be started again")
+        check_waits(self.plan)
         load(self.stages, self.plan.hardware)
         for stage in self.stages:
             budget = RetryBudget()  # of its own: what one stage raises must not cost the requests of another
@@ -424,6 +429,7 @@ class Engine:
             caches=kept[0],
             sequences=kept[1],
             resources=kept[2],
+            streams=self.flow.streams.snapshot(),
             stages=tuple(
                 StageSnapshot(
                     s.plan.name,

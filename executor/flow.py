@@ -24,7 +24,7 @@ from .columns import Copies
 from .element import Element
 from .errors import DeadlineExceeded, Overloaded, StageFailed
 from .join import Columns
-from .node import Call, Edge, Egress, Going, Node
+from .node import Call, Edge, Going, Node
 from .passage import Passage, Places
 from .request import Outcome
 from .resources import Claim
@@ -100,15 +100,14 @@ class Flow:
         self._leave(passage)
 
     def _leave(self, passage: Passage) -> None:
-        if ready := passage.to_post():
-            self.post(ready, self.clock.now())
-        self._finish(passage.done, passage.ended)
+        if passage.ready or passage.behind:
+            self.post([*passage.ready, *passage.behind], self.clock.now())
+        self._finish(passage)
 
     def propagate(self, edges: Sequence[Edge], layout: Layout, columns: Columns, passage: Passage) -> None:
         """Take columns along edges as far as they go without a stage."""
-        todo: list[Going] = [(edges, layout, columns)]
-        while todo:
-            edges, layout, columns = todo.pop()
+        todo: list[Going] = []
+        while True:
             for edge in edges:
                 node = edge.target
                 try:
@@ -125,6 +124,9 @@ class Flow:
                         todo += node.arrive(cohort, passage)
                 except Exception as error:  # out of memory, mostly: no request may hang for it
                     self._internal_error(node, layout.owners, error)
+            if not todo:
+                return
+            edges, layout, columns = todo.pop()
 
     def _joined(self, node: Node, side: int, layout: Layout, columns: Columns) -> Cohort | None:
         """One side of a node with several; the cohort it completes, if any."""
@@ -153,7 +155,7 @@ class Flow:
                 self._internal_error(entry.node, entry.cohort.layout.owners, error)
         passage = Passage(self)
         if run.failed:
-            passage.ended += [(f.element, f.error) for f in run.failed]
+            passage.ended = [(f.element, f.error) for f in run.failed]
         if run.begun:
             self.pump.admit(run.begun)
         if self.tap is not None:
@@ -175,11 +177,13 @@ class Flow:
         """Worker: free an instance and go on with what it made; the next task for this thread.
 
         advanced: it made elements of a stream, and it is the inbox's turn."""
-        task = self.post(passage.to_post(), now, stage, slot, advanced)
+        if passage.behind:
+            passage.ready += passage.behind
+        task = self.post(passage.ready, now, stage, slot, advanced)
         if passage.done or passage.ended:
             if task is not None:  # callbacks may block, and no instance waits for them
                 self.workers.put(task)
-            self._finish(passage.done, passage.ended)
+            self._finish(passage)
             return None
         return task
 
@@ -287,12 +291,12 @@ class Flow:
                 self.pump.resume(stage, slot)
         return late
 
-    def _finish(self, done: list[tuple[Egress, Cohort]], ended: Ends) -> None:
+    def _finish(self, passage: Passage) -> None:
         """Answer requests whose wanted outputs are all there, and tell the others why not."""
-        if ended:
-            self.end(ended)
-            ended.clear()  # the errors' tracebacks hold the frames that hold this list
-        for node, cohort in done:
+        if passage.ended:
+            self.end(passage.ended)
+            passage.ended.clear()  # the errors' tracebacks hold the frames that hold this list
+        for node, cohort in passage.done:
             try:
                 node.answer(cohort, self)
             except Exception as error:  # out of memory, mostly: no request may hang for it

@@ -38,7 +38,8 @@ class Ledger:
             node, cohort, enqueued = parts[0]
             layout = cohort.layout
             elements = len(layout.owners)
-            ran = (node.name, self.name, self.index, enqueued, start, end, rows, layout.requests)
+            requests = layout.requests if node.inner else elements
+            ran = (node.name, self.name, self.index, enqueued, start, end, rows, requests)
             layout.executions.append(ran)
             stats.record(elements, rows, start - enqueued, end - start)
         else:
@@ -56,6 +57,13 @@ class Ledger:
         layout.executions.append((call.node.name, self.name, self.index, call.enqueued_ns, call.begun_ns, end, 1, 1))
         if call.rest is not None:
             call.stats.record(1, 1, call.begun_ns - call.enqueued_ns, call.busy_ns)
+        if self.recorder is not None:
+            name, owner = call.node.name, call.owner
+            pipeline = name.partition(".")[0]
+            record = BatchRecord(
+                name, self.name, self.index, call.begun_ns, end, 1, (owner.id,), pipeline, (owner.serial,)
+            )
+            self.recorder.batches.append(record)
 
     def _parts(self, parts: list[Part], gathered: Gathered, start: int, end: int) -> None:
         lo = 0

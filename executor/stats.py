@@ -39,20 +39,34 @@ class StreamStats:
         """Histogram of the time from a request to the first element of one of its streams."""
         self.first_ns: Counter[str] = Counter()
 
+    def declare(self, pipeline: str) -> None:
+        """A pipeline has stream outputs."""
+        self.open[pipeline] = 0
+        self.first[pipeline] = [0] * (len(SECONDS_NS) + 1)
+
     def opened(self, pipeline: str) -> None:
+        """A request's stream exists."""
         with self._lock:
             self.open[pipeline] += 1
 
     def closed(self, pipeline: str) -> None:
+        """It has ended, or failed."""
         with self._lock:
             self.open[pipeline] -= 1
 
     def begun(self, pipeline: str, ns: int) -> None:
         """The first element of a stream came after `ns`."""
         with self._lock:
-            counts = self.first.setdefault(pipeline, [0] * (len(SECONDS_NS) + 1))
-            counts[bisect_left(SECONDS_NS, ns)] += 1
+            self.first[pipeline][bisect_left(SECONDS_NS, ns)] += 1
             self.first_ns[pipeline] += ns
+
+    def snapshot(self) -> dict[str, StreamSnapshot]:
+        """The values now, by pipeline."""
+        with self._lock:
+            return {
+                name: StreamSnapshot(self.open[name], _seconds(counts, self.first_ns[name]))
+                for name, counts in self.first.items()
+            }
 
 
 class NodeStats:
@@ -259,6 +273,8 @@ class NodeSnapshot:
     request_compute: float
     """Seconds, each execution counted for every request in it."""
     copied_bytes: Mapping[str, int] = field(default_factory=dict)
+    elements: int = 0
+    """Of its streams."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +347,15 @@ class PipelineSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamSnapshot:
+    """The stream outputs of one pipeline."""
+
+    open: int
+    first: Histogram
+    """Seconds from coming in to the first element of a stream."""
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """All counters at about one moment, in plan order."""
 
@@ -341,6 +366,8 @@ class Snapshot:
     """Bytes copied outside of executions, by reason: at a node's join or inbox, or at a pipeline's end."""
     constructs: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
     """What happened at constructs: counts by kind (`arm`, `shadow`, `map`, `try`), node and what."""
+    streams: Mapping[str, StreamSnapshot] = field(default_factory=dict)
+    """Of pipelines with stream outputs."""
     caches: tuple[CacheSnapshot, ...] = ()
     sequences: tuple[SequenceSnapshot, ...] = ()
     resources: tuple[ResourceSnapshot, ...] = ()
@@ -381,6 +408,7 @@ def _sum_node(parts: list[NodeStats]) -> NodeSnapshot:
         sizes=Histogram(_ROW_BOUNDS, tuple(_columns([p.sizes for p in parts])), rows),
         request_compute=sum(p.request_compute_ns for p in parts) / 1e9,
         copied_bytes=_add(p.copied_bytes for p in parts),
+        elements=sum(p.elements for p in parts),
     )
 
 

@@ -11,14 +11,17 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from executor.engine import Engine
 from executor.metrics import render
 from executor.request import Job, Response
 from executor.sequence import SequenceInfo
+from executor.streaming.answer import StreamResponse
+from executor.streaming.pieces import AsyncPieces, Pieces, together
 from pipeline_dsl.plan import Hardware, InputPlan, OutputPlan, Plan
 from pipeline_dsl.spell import did_you_mean
 from pipeline_dsl.types import TensorType
@@ -161,8 +164,10 @@ class PipelineHandle:
 
     Inputs are given by port name: `embed(text=["a"])`, or as one mapping, `embed({"timeout": 3},
     timeout=0.5)`, where a port is called like an option. Options: `timeout` in seconds for the whole
-    request, `priority` (1 is served first), `outputs` to compute only those, `id` for logs and traces,
-    `headers` by name, `sequence` for a pipeline of sequences: `SequenceInfo(7, start=True)`."""
+    request, `priority` (1 is served first), `outputs` to compute only those, `id` for logs and traces, `headers`
+    for `header("x")`, `sequence` for a pipeline of sequences: `SequenceInfo(7, start=True)`. The answer of a pipeline
+    with stream outputs is there as soon as its streams exist: they are readers, and other outputs may come later.
+    `stream` gives them piece by piece."""
 
     def __init__(self, engine: Engine, plan: Plan, name: str) -> None:
         self.name = name
@@ -171,6 +176,8 @@ class PipelineHandle:
         self.doc = pipeline.doc
         self.inputs = {port.name: _input_spec(port) for port in pipeline.inputs}
         self.outputs = {port.name: _output_spec(port) for port in pipeline.outputs}
+        self.streams = together(pipeline)
+        """Its stream outputs, and which of them come together: those with equal numbers."""
 
     def __call__(
         self,
@@ -253,6 +260,29 @@ class PipelineHandle:
             headers=headers,
             sequence=sequence,
         )
+
+    def stream(self, inputs: Mapping[str, Any] | None = None, /, **options: Any) -> Pieces:
+        """The answer of a pipeline with stream outputs, piece by piece: each is a dict of what is new.
+
+        First the outputs that are no streams and are there at once, if there are any, then one piece for each
+        element, at last what came with the end. Arguments are those of `submit`; `.response` has it all.
+        Leaving the loop, or closing the iterator, cancels the request. TypeError for a pipeline without streams."""
+        groups = self._groups()
+        job = self.submit(inputs, **options)
+        try:
+            return Pieces(cast(StreamResponse, job.result()), groups)
+        except BaseException:
+            job.cancel()
+            raise
+
+    def astream(self, inputs: Mapping[str, Any] | None = None, /, **options: Any) -> AsyncPieces:
+        """The same for async code: `async for piece in chat.astream(..)`."""
+        return AsyncPieces(partial(self.asubmit, inputs, **options), self._groups())
+
+    def _groups(self) -> dict[str, int]:
+        if not self.streams:
+            raise TypeError(f"pipeline `{self.name}` has no stream output: call it, or `submit`")
+        return self.streams
 
     def map(self, requests: Iterable[Mapping[str, Any]], *, in_flight: int = 64, **options: Any) -> Iterator[Response]:
         """Answers in the order of the requests, with at most `in_flight` under way; requests are read as

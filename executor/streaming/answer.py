@@ -10,6 +10,7 @@ makes them. A reader that nobody holds any more counts as closed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 from weakref import ReferenceType, ref
 
@@ -136,6 +137,11 @@ class StreamResponse(Response):
         return len(self._outputs) + len(self._answer.came)
 
     @property
+    def early(self) -> tuple[str, ...]:
+        """Outputs that were there when it was handed out, streams among them."""
+        return tuple(self._outputs)
+
+    @property
     def late(self) -> tuple[str, ...]:
         """Outputs that are not there yet."""
         return self._answer.coming
@@ -256,12 +262,12 @@ class StreamAnswer:
             stream = reader.stream
             reader.close()
             self._flow.streams.opened(self._pipeline)
-            stream.when_begun(self._begun)
+            stream.when_begun(partial(self._begun, stream))
             stream.when_ended(self._stream_ended)
 
-    def _begun(self, error: BaseException | None) -> None:
+    def _begun(self, stream: ElementStream, error: BaseException | None) -> None:
         request = self._request
-        if error is None and request is not None:
+        if error is None and stream.count and request is not None:
             self._flow.streams.begun(self._pipeline, self._flow.clock.now() - request.arrived_ns)
 
     def _stream_ended(self, error: BaseException | None) -> None:

@@ -113,7 +113,7 @@ class Pump:
         if call.cause is not None and call.error is None:
             error = run.failure(call.cause, call.node, owner)
             call.cancel(error)
-            passage.ended.append((owner, error))
+            passage.end(owner, error)
         elif call.error is None and call.rest is not None:
             if not owner.done:
                 columns = tuple(Items([value]) for value in call.rest)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -103,7 +104,9 @@ def command(session: Session, /, **options: object) -> Exit:
     A VALUE is text for string and bytes ports and JSON for others; a text that starts with @ is written @@.
     Files are taken as bytes, text, .npy, .npz, .json or an image, as the port asks. Requests run
     concurrently; answers come in order, failures in their place, and give exit code 4. Ctrl-C finishes what
-    is under way.
+    is under way, but for streams, which it cancels.
+
+    Streams are printed as they come, a row or line for each element.
 
     The last table has a line for each node: the mean wait of a request, the mean time of a batch, and the node's
     share of the time that requests spent on their longest way through the graph."""
@@ -203,7 +206,11 @@ def _answer(
         for done in answers(handle, asks, in_flight, interrupt, patient=patient, **options):
             if shared:
                 progress.hide()
-            writer.write(choices.explained(done) if choices else done.answer)
+            answer = choices.explained(done) if choices else done.answer
+            if done.told:
+                writer.write(answer)
+            if not done.last:
+                continue
             report.add(done.response)
             progress.advance()
             if done.answer.failure and settings.output:
@@ -220,11 +227,21 @@ def _warmed(handle: PipelineHandle, asks: Iterator[Ask], settings: Settings) -> 
     if first is None:
         return asks
     if not first.error:
-        alone = None if first.sequence is None else replace(first.sequence, start=True, end=True)
-        jobs = (handle.submit(first.inputs, outputs=settings.outputs, sequence=alone) for _ in range(settings.warmup))
-        for job in jobs:
-            job.exception()  # told when the request itself is made
+        for _ in range(settings.warmup):
+            _for_nobody(handle, first, settings)
     return chain([first], asks)
+
+
+def _for_nobody(handle: PipelineHandle, ask: Ask, settings: Settings) -> None:
+    from executor.errors import RequestError
+    from executor.streaming.answer import StreamResponse
+    from executor.streaming.pieces import Pieces
+
+    alone = None if ask.sequence is None else replace(ask.sequence, start=True, end=True)
+    with suppress(RequestError):  # told when the request itself is made
+        response = handle(ask.inputs, outputs=settings.outputs, sequence=alone)
+        if isinstance(response, StreamResponse):
+            deque(Pieces(response, handle.streams), maxlen=0)
 
 
 def _in_flight(plan: Plan, pipeline: str) -> int:

@@ -24,7 +24,7 @@ def stream_mistakes(graph: ir.Graph, fallback: Span) -> Iterator[Mistake]:
     for node in nodes.values():
         read = list(_streams_read(node, types))
         makers = list(dict.fromkeys(ref.node for ref in read))
-        if len(makers) > 1:
+        if len(makers) > 1 or len(set(read)) < len(read):
             streams = tuple((_short(graph, maker), nodes[maker].span) for maker in makers)
             yield StreamsJoined(node.span or fallback, _reader(node), streams)
         for block, regions in _blocks(node):

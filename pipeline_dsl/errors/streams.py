@@ -86,6 +86,12 @@ class StreamsJoined(Mistake):
 
     def diagnostic(self) -> Diagnostic:
         names = " and ".join(f"`{name}`" for name, _ in self.streams)
+        if len(self.streams) == 1:
+            return self.at(
+                self.span,
+                f"{self.what} takes the stream of {names} twice",
+                help="take it once: an element can be used more than once where it is read",
+            )
         labels = tuple(Label(span, f"made by `{name}`") for name, span in self.streams if span is not None)
         return self.at(
             self.span,

@@ -6,6 +6,9 @@ from executor.trace import BatchRecord, Recorder, RequestRecord, arrows, chrome
 from pipeline_dsl.dtypes import DTYPES
 from pipeline_dsl.plan import Hardware, PipelinePlan, Plan, Slot, Step
 from pipeline_dsl.types import TensorType
+from tests.pipeline_dsl.graphs import HOST, number, stage
+
+from .nesting import Nest, plan
 
 SOURCES = {"p.b": ("p.a",), "p.c": ("p.a",), "p.d": ("p.b", "p.c")}
 Events = list[dict[str, Any]]
@@ -114,7 +117,8 @@ def test_the_recorder_keeps_the_last():
 def test_arrows_pass_through_scalar_expressions():
     def step(index: int, node: str, stage: int, *producers: int) -> Step:
         return Step(
-            index=index, node=node, stage=stage, binding="each", args=(), outputs=(index,),
+            index=index, node=node, stage=stage, binding="each",
+            args=tuple(Slot(p) for p in producers if p >= 0), outputs=(index,),
             types=(TensorType(DTYPES["f32"]),), producers=producers, consumers=(), level=index, run=index,
             expression=None if stage >= 0 else Slot(0),
         )  # fmt: skip
@@ -122,3 +126,20 @@ def test_arrows_pass_through_scalar_expressions():
     steps = (step(0, "p.a", 0, -1), step(1, "p.x", -1, -1, 0), step(2, "p.y", -1, 0, 1), step(3, "p.b", 1, 1, 2))
     plan = Plan((), {"p": PipelinePlan("p", (), (), steps, 4)}, Hardware())
     assert arrows(plan) == {"p.a": (), "p.b": ("p.a",)}
+
+
+def test_arrows_pass_into_regions_and_out_again():
+    made = Nest()
+    x = made.input("x", "f32[N, 4]")
+    rows = {"x": "f32[*, 4]"}, {"y": "f32[*, 4]"}
+    a, b, c = (stage(name, *rows) for name in "abc")
+    before = made.call("a", a, x)
+
+    def body(item):
+        arms = {True: lambda: [made.call("b", b, item, binding="lift")], None: lambda: [item]}
+        return made.branch("pick", number(True, "bool"), arms, {"y": "f32[4]"})
+
+    (y,) = made.map("m", {"i": (before, "f32[4]")}, body, {"y": "f32[N, 4]"})
+    made.output("out", made.call("c", c, y), "f32[N, 4]")
+    found = arrows(plan(made.program(), HOST))
+    assert found == {"p.a": (), "p.b": ("p.a",), "p.c": ("p.b", "p.a")}
