@@ -88,6 +88,33 @@ class TestOnnx(StatefulConformance):
         return stage("onnx", X, Y, folder=self.folder, artifact=str(path), contract=kept)
 
 
+class TestTorch(StatefulConformance):
+    folder: Any
+
+    def backend(self) -> Any:
+        return backends.load("torch")
+
+    def stage(self) -> StagePlan:
+        torch = pytest.importorskip("torch")
+        path = self.folder / "sums.pt2"
+        if not path.exists():
+            save_sums(torch, path)
+        return stage("torch", X, Y, folder=self.folder, artifact="sums.pt2", contract=contract(TOTAL))
+
+
+def save_sums(torch: Any, path: Any) -> None:
+    """y, total = x + total, x + total"""
+
+    class Sums(torch.nn.Module):  # type: ignore[misc, name-defined]  # torch comes with the test
+        def forward(self, x: Any, total: Any) -> Any:
+            return x + total, x + total
+
+    rows = torch.export.Dim("rows", min=1, max=4096)
+    example = (torch.ones(3, 4), torch.ones(3, 4))
+    program = torch.export.export(Sums(), example, dynamic_shapes={"x": {0: rows}, "total": {0: rows}})
+    torch.export.save(program, path)
+
+
 class InProcess:
     name = "process"
 
