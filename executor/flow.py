@@ -25,6 +25,7 @@ from .element import Element
 from .errors import DeadlineExceeded, Overloaded, StageFailed
 from .join import Columns
 from .node import Call, Edge, Going, Node
+from .order import Order
 from .passage import Passage, Places
 from .request import Outcome
 from .resources import Claim
@@ -37,7 +38,7 @@ from .trace import Recorder
 from .workers import Task, Worker
 
 if TYPE_CHECKING:
-    from .execute import Run
+    from .execute import Produced, Run
 
 Ends = list[tuple[Element, Outcome]]
 
@@ -160,7 +161,7 @@ class Flow:
             self.pump.admit(run.begun)
         if self.tap is not None:
             self._show(self.tap, run)
-        for node, layout, columns in run.produced:
+        for node, layout, columns in run.produced if stage.order is None else self._in_turn(stage.order, run, slot):
             self.propagate(node.edges, layout, columns, passage)
         begun, run.begun = run.begun, []
         run.produced, run.failed = [], []  # an instance that rests keeps nothing alive
@@ -170,6 +171,11 @@ class Flow:
         if begun:
             self.pump.begin(begun)
         return task
+
+    def _in_turn(self, order: Order[Produced], run: Run, slot: Slot) -> list[Produced]:
+        """What may go on now that a batch has ended."""
+        with self.lock:
+            return order.settle(slot.ticket, run.produced)
 
     def hand_on(
         self, passage: Passage, now: int, stage: StageRuntime, slot: Slot, *, advanced: bool = False

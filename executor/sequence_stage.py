@@ -82,7 +82,7 @@ class SequenceRuntime(StageRuntime):
                 if self.claim is not None and not self.claim.take(self):
                     return None
                 self._remove(decision.entries)
-                return self.free.pop(place), decision.entries
+                return self._taken(self.free.pop(place)), decision.entries
         if self.claim is not None:
             self.claim.leave()
         return None

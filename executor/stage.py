@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from backends.base import Instance
 from backends.checks import OutputCheck
@@ -26,6 +26,7 @@ from .columns import Copies, CopySink
 from .element import Element
 from .grouping import Grouping
 from .node import Call
+from .order import Order
 from .resources import Claim
 from .stats import NodeStats
 from .workers import Worker
@@ -53,6 +54,7 @@ class Slot:
         "stats",
         "stream",
         "thread",
+        "ticket",
         "wants_context",
     )
 
@@ -82,6 +84,8 @@ class Slot:
         self.ready: deque[StreamingCall] = deque()
         """Those that can make elements now."""
         self.stats: dict[str, NodeStats] = {}
+        self.ticket = 0
+        """Of the batch at hand, where results must keep their order."""
 
 
 class StageRuntime:
@@ -108,6 +112,9 @@ class StageRuntime:
         self.load_seconds = 0.0
         self.cache = Cache(plan.cache, clock.now) if plan.cache is not None else None
         """Answers that are kept; its instances share them."""
+        ordered = plan.batching.in_order and plan.instances > 1
+        self.order: Order[Any] | None = Order() if ordered else None
+        """Where results must go on in the order of their batches, and might not."""
         self.claim: Claim | None = None
         """What an execution needs of shared resources; set by the engine."""
         self._timed = any(level.timeout_ns for level in plan.queue.levels)
@@ -225,7 +232,7 @@ class StageRuntime:
             if self.claim is not None and not self.claim.take(self):
                 return None
             self._remove(decision.entries)
-            return self.free.pop(), decision.entries
+            return self._taken(self.free.pop()), decision.entries
         if self.claim is not None:
             self.claim.leave()
         return None
@@ -301,7 +308,13 @@ class StageRuntime:
             return None  # its elements run alone: let the free instances share them
         if self.claim is not None and not self.claim.take(self):
             return None
-        return self.free.pop()
+        return self._taken(self.free.pop())
+
+    def _taken(self, slot: Slot) -> Slot:
+        """(locked) An instance that is about to run a batch."""
+        if self.order is not None:
+            slot.ticket = self.order.ticket()
+        return slot
 
     # ---- timer
 

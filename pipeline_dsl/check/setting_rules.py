@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline_dsl import ir
 from pipeline_dsl.diagnostics import Sink
+from pipeline_dsl.errors.calls import UnlistedVersion
 from pipeline_dsl.errors.settings import (
     LateDeadline,
     NoEffect,
@@ -41,6 +42,7 @@ def check_stage(name: str, stage: ir.Stage, settings: ir.Settings, own: ir.Setti
     _cache(name, stage, own, sink)
     _effect(settings, own, sink)
     _ahead(stage, own, sink)
+    _versions(stage, own, sink)
 
 
 def check_node(node: str, stage: ir.Stage, settings: ir.Settings, own: ir.Settings, sink: Sink) -> None:
@@ -186,6 +188,17 @@ def _cache(name: str, stage: ir.Stage, own: ir.Settings, sink: Sink) -> None:
     for port in own["cache.key"].value if "cache.key" in own else ():
         if port not in ports:
             sink.add(UnknownSetting(_span(own["cache.key"]), port, "`cache.key`", ports, "port").diagnostic())
+
+
+def _versions(stage: ir.Stage, own: ir.Settings, sink: Sink) -> None:
+    """E0405: versions that the stage does not list."""
+    for key in ("version", "versions"):
+        setting = own.get(key)
+        given = () if setting is None or isinstance(setting.value, str) else setting.value
+        for version in given if isinstance(given, tuple) else (given,):
+            if setting is not None and version not in stage.contract.versions:
+                mistake = UnlistedVersion(_span(setting), stage.name, version, stage.contract.versions, stage.span)
+                sink.add(mistake.diagnostic())
 
 
 def _effect(settings: ir.Settings, own: ir.Settings, sink: Sink) -> None:

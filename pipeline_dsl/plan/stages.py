@@ -68,6 +68,8 @@ class BatchPolicy:
     max_rows: int = 0
     delay_ns: int = 0
     preferred: tuple[int, ...] = ()
+    in_order: bool = False
+    """Results go on in the order in which their batches were formed, whichever instance is first."""
 
 
 @dataclass(frozen=True, slots=True)

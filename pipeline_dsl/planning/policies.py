@@ -39,6 +39,7 @@ def batch_policy(settings: Settings, has_rows: bool) -> BatchPolicy:
         max_rows=read(settings, "batching.max"),
         delay_ns=AUTO if delay == "auto" else delay,
         preferred=tuple(sorted(read(settings, "batching.preferred"))),
+        in_order=read(settings, "batching.order") == "keep",
     )
 
 

@@ -34,7 +34,7 @@ STAGE: tuple[KeySpec, ...] = (
     _stage("batching.max", "int", 64, "rows of a batch at most", minimum=1),
     _stage("batching.delay", "duration", 0, "longest wait for company; `auto` learns it", words=("auto",)),
     _stage("batching.preferred", "ints", (), "batch sizes to wait for, in rows", minimum=1),
-    _stage("batching.order", "word", "any", "`keep`: answers in order of requests", words=("keep", "any")),
+    _stage("batching.order", "word", "any", "`keep`: results in the order of batches", words=("keep", "any")),
     _stage("queue.max", "int", 1024, "rows that may wait; more are refused", minimum=1),
     _stage("queue.timeout", "duration", 0, "how long a row may wait; 0: for ever"),
     _stage("queue.on_timeout", "word", "reject", "late rows are refused, or go last", words=_LATE),
@@ -82,10 +82,7 @@ STAGE: tuple[KeySpec, ...] = (
     _llm("speculative.tokens", "int", "tokens guessed at once", minimum=1),
 )
 
-_IDLE = (
-    *("batching.order", "versions"),
-    *("graphs", "fuse", "stream", "memory", "pin", "accelerate"),
-)
+_IDLE = ("graphs", "fuse", "stream", "memory", "pin", "accelerate")
 
 
 def is_idle(key: str) -> bool:
