@@ -57,7 +57,7 @@ class ElementStream:
 
     __slots__ = (
         *("__weakref__", "_base", "_buffer", "_bytes", "_cursors", "_elements", "_ended", "_error", "_later"),
-        *("_limit", "_lock", "_on_begin", "_on_credit", "_on_end", "count"),
+        *("_limit", "_lock", "_on_begin", "_on_credit", "_on_end", "_on_unread", "count"),
     )
 
     def __init__(
@@ -75,6 +75,7 @@ class ElementStream:
         self._ended = False
         self._error: BaseException | None = None
         self._on_credit: Call | None = None
+        self._on_unread: Call | None = None
         self._on_begin: list[Outcome] = []
         self._on_end: list[Outcome] = []
         self.count = 0
@@ -151,7 +152,7 @@ class ElementStream:
                 return
             self._ended = True
             self._error = error
-            self._on_credit = None
+            self._on_credit = self._on_unread = None
             told = [*self._on_begin, *self._on_end]
             self._on_begin, self._on_end = [], []
             woken = self._wake()
@@ -166,6 +167,14 @@ class ElementStream:
                 return
             if not self.credit:
                 self._on_credit = call
+                return
+        call()
+
+    def when_unread(self, call: Call) -> None:
+        """Call once when the last reader is closed; at once if there is none. A later call replaces one before it."""
+        with self._lock:
+            if self._cursors and not self._ended:
+                self._on_unread = call
                 return
         call()
 
@@ -203,8 +212,11 @@ class ElementStream:
             if cursor not in self._cursors:
                 return
             self._cursors.discard(cursor)
-            credit = self._trim()
-        _run(credit)
+            calls = self._trim()
+            if not self._cursors and self._on_unread is not None:
+                calls.append(self._on_unread)
+                self._on_unread = None
+        _run(calls)
 
     def _read(self, cursor: _Cursor, most: int) -> tuple[list[Value], bool]:
         """What is there for a reader, and whether no more comes behind it."""
@@ -300,6 +312,14 @@ class Reader:
         if not found and last:
             self._raise()
         return found
+
+    @property
+    def ready(self) -> bool:
+        """There is something to read: an element, the end, an error."""
+        stream, cursor = self.stream, self._cursor
+        with stream._lock:
+            there = stream._ended or cursor.at < stream._base + len(stream._buffer)
+            return there or cursor not in stream._cursors
 
     @property
     def exhausted(self) -> bool:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import random
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -33,6 +32,7 @@ from .scope import Aftermath, Continue, Scope
 from .stage import Slot, StageRuntime
 from .stats import StreamStats
 from .streaming.pump import Pump
+from .tally import Tally
 from .tap import Tap
 from .trace import Recorder
 from .workers import Task, Worker
@@ -67,12 +67,11 @@ class Flow:
         self.tap = tap
         self.random = random.Random()
         """What routes draw from; a test may seed it."""
-        self.copies: dict[str, Copies] = {}
-        """Copies at joins, constructs, doors and the egress, by node or pipeline; changed with the lock held."""
+        self.shadows: set[Scope] = set()
+        """Open scopes that no request waits for; changed with the lock held."""
+        self.tally = Tally(lock)
         self.pump = Pump(self)
         self.streams = StreamStats()
-        self.events: Counter[tuple[str, str, str]] = Counter()
-        """What happened at constructs, by (kind, node, what); changed with the lock held."""
 
     def enter(self, edges: Sequence[Edge], cohort: Cohort) -> None:
         """Let a cohort in along the edges of a pipeline's inputs."""
@@ -140,7 +139,7 @@ class Flow:
             return node.cohort(match.layout, match.sides)
         copies = Copies()
         cohort = node.cohort(match.layout, match.assemble(copies))
-        self.count_copies(node.name, copies)
+        self.tally.copied(node.name, copies)
         return cohort
 
     def _execute(self, stage: StageRuntime, slot: Slot, entries: list[Entry]) -> Task | None:
@@ -259,7 +258,7 @@ class Flow:
         """A cohort whose values, size or timeout need a look before it enters the inbox."""
         copies = Copies()
         entries = node.stage.entries(node, cohort, now, copies)
-        self.count_copies(node.name, copies)
+        self.tally.copied(node.name, copies)
         if node.timeout_ns:
             for entry in entries:
                 self.clock.call_at(now + node.timeout_ns, partial(self._call_timeout, ref(entry)))
@@ -329,29 +328,12 @@ class Flow:
             late = self._dispatch(stage, self.clock.now())
         self.end(late)
 
-    # ---- figures
-
-    def count(self, kind: str, node: str, events: Mapping[str, int], copies: Copies | None = None) -> None:
-        """Things that happened at a construct, and what it copied."""
-        with self.lock:
-            for what, number in events.items():
-                self.events[kind, node, what] += number
-            if copies is not None and copies.bytes:
-                copies.move_to(self._copies_at(node))
-
-    def count_copies(self, place: str, copies: Copies) -> None:
-        if copies.bytes:
-            with self.lock:
-                copies.move_to(self._copies_at(place))
-
-    def _copies_at(self, place: str) -> Copies:
-        return self.copies.setdefault(place, Copies())
-
     def bury(self, after: Aftermath) -> None:
         """(locked) Take out of inboxes what has ended, and count what happened."""
         for stage in after.bereft:
             stage.drop_dead()
-        self.events.update(after.counts)
+        if after.counts:
+            self.tally.events.update(after.counts)
 
 
 def _all_fail(entry: Entry, error: Any) -> Ends:

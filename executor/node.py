@@ -156,7 +156,7 @@ class Egress(Node):
         """Tell those who wait for these requests. Not with the engine's lock held."""
         copies = Copies()
         ended = responses(cohort, flow.clock.now(), copies)
-        flow.count_copies(cohort.layout.owners[0].pipeline, copies)
+        flow.tally.copied(cohort.layout.owners[0].pipeline, copies)
         flow.end(ended)
 
 

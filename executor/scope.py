@@ -6,13 +6,13 @@ end the parent, go on without the child, or have something started once the lock
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from .cohort import Deaths, Layout
 from .element import Child, Element
 from .errors import Cancelled, RequestError
+from .tally import Event
 
 if TYPE_CHECKING:
     from .node import Going, Node
@@ -29,18 +29,20 @@ Continue = Callable[[list["Scope"], "Passage"], Sequence["Going"]]
 class Aftermath:
     """What follows from ends: further ends, stages whose inboxes may hold what died, and what goes on."""
 
-    __slots__ = ("bereft", "counts", "ends", "going", "stopped")
+    __slots__ = ("bereft", "counts", "ends", "going", "now", "stopped")
 
-    def __init__(self, ends: Iterable[tuple[Element, Outcome]]) -> None:
+    def __init__(self, ends: Iterable[tuple[Element, Outcome]], now: Callable[[], int]) -> None:
         self.ends = list(ends)
+        self.now = now
         self.bereft: set[StageRuntime] = set()
         self.stopped: list[tuple[Stoppable, RequestError]] = []
         self.going: dict[Continue, list[Scope]] = {}
-        self.counts: Counter[tuple[str, str, str]] = Counter()
-        """Events at constructs: (kind, node, what)."""
+        self.counts: dict[Event, int] = {}
+        """Events at constructs."""
 
     def count(self, kind: str, node: str, what: str) -> None:
-        self.counts[kind, node, what] += 1
+        event = kind, node, what
+        self.counts[event] = self.counts.get(event, 0) + 1
 
     def stop(self, element: Element, outcome: Outcome | None = None) -> None:
         """What still makes elements for an element that has ended makes no more."""
@@ -145,6 +147,8 @@ class Opening:
         self.inner = inner
         for scope in self.scopes:
             scope.enter()
+        if any(scope.closed for scope in self.scopes):
+            self.forget()
 
     def forget(self) -> None:
         """One scope has ended by itself; or, all have: they hold one another no longer."""

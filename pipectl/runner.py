@@ -113,6 +113,8 @@ def _parts(handle: PipelineHandle, ask: Ask, done: Done, interrupt: Interrupt) -
     part = 0
     while True:
         try:
+            if interrupt:
+                raise KeyboardInterrupt
             with interrupt.reading():
                 piece = next(pieces, None)
         except RequestError as error:

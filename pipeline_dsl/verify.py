@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .check.rowrules import BoundCall, bind
 from .ir import (
@@ -185,7 +185,10 @@ class _Verifier:
             return
         for source, given in zip(node.sources, node.body.given, strict=True):
             kind = self.type_of(source)
-            if not kind.dims or kind.optional:
+            if kind.stream or node.over_stream:
+                if kind.stream != node.over_stream or replace(kind, stream=False) != given.type:
+                    yield f"gives items {given.type} of {kind}"
+            elif not kind.dims or kind.optional:
                 yield f"goes over {kind}"
             elif len(kind.dims) != len(given.type.dims) + 1 or kind.dtype is not given.type.dtype:
                 yield f"gives items {given.type} of {kind}"
@@ -234,7 +237,9 @@ class _Verifier:
     def _yields(self, node: Control, region: Region) -> Iterator[str]:
         wanted = [kind for _, kind in node.results]
         if isinstance(node, Map):
-            wanted = [kind.with_dims(kind.dims[1:]) for kind in wanted]
+            wanted = [
+                replace(kind, stream=False) if node.over_stream else kind.with_dims(kind.dims[1:]) for kind in wanted
+            ]
             wanted = wanted[:-1] if node.on_error == "mark" else wanted
         if isinstance(node, Route) and any(shadow.region is region for shadow in node.shadows):
             wanted = []

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from executor.node import Arguments, Node
-from executor.streaming.mapping import StreamMap
 from executor.streaming.nodes import Collect, Context, StreamOf
 from executor.wiring import Wirer
 from pipeline_dsl.plan import (
@@ -27,6 +26,7 @@ from .attempt import Try
 from .branch import Branch
 from .map import Map
 from .route import Route
+from .stream_map import StreamMap
 
 Make = Callable[[Step, Arguments, int, Wirer], Node]
 

@@ -2,6 +2,6 @@
 
     Run --elements--> StreamingCall --Pump--> ElementStream --Reader--> a stage, collect, map, OutputReader
 
-`call` and `pump` make elements, `nodes` and `mapping` read them inside the graph, `answer` hands them out, `edges`
-gives every consumer a reader of its own. The handle of a stream travels in an `Items` column like any other value.
+`call` and `pump` make elements, `nodes` and `control.stream_map` read them inside the graph, `answer` hands them out,
+`edges` gives every consumer a reader of its own. The handle of a stream travels in an `Items` column like any value.
 """

@@ -4,7 +4,8 @@
     Completion (late outputs) and the end of every stream --> the request ends
 
 The request stays inside until then: its deadline covers the streams, cancelling it or closing a reader stops what
-makes them. A reader that nobody holds any more counts as closed.
+makes them. A reader that nobody holds any more counts as closed; one of several that is closed holds the others back
+no longer, and the last one cancels.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class NotYet(LookupError):
 class OutputReader(Reader):
     """A stream output as its caller reads it: an iterator, or an async iterator.
 
-    Closing it, or dropping it unread, cancels the request."""
+    Closing it, or dropping it, before its end cancels the request, unless another of its streams is still read."""
 
     __slots__ = ("__weakref__", "_answer", "_error", "_held", "_inner", "_waiter", "name")
 
@@ -98,15 +99,25 @@ class OutputReader(Reader):
             call()
 
     def close(self) -> None:
-        """Read no more; the request is cancelled unless it has ended."""
+        """Read no more; the request is cancelled if it has not ended and no other stream of it is read."""
+        over = self.exhausted
         self._held = False
         if self._inner is not None:
             self._inner.close()
-        self._answer.cancel()
+        if not over:
+            self._answer.left()
+
+    @property
+    def reading(self) -> bool:
+        """Somebody may still read elements."""
+        return self._held and not self.exhausted
 
     def __del__(self) -> None:
         if getattr(self, "_held", False) and not self._answer.ended:
-            self._answer.abandon()
+            inner = self._inner
+            over = inner is not None and inner.stream.ended and not inner.stream.waiting
+            if not over:
+                self._answer.abandon()
 
 
 class StreamResponse(Response):
@@ -316,9 +327,15 @@ class StreamAnswer:
             text = "cancelled: its stream was closed"
             self._flow.end([(request, Cancelled(text, pipeline=request.pipeline, request_id=request.id))])
 
+    def left(self) -> None:
+        """A reader was closed before its end: unless another stream is read, nobody wants any more."""
+        readers = [held() for held in self._given.values()]
+        if not any(reader is not None and reader.reading for reader in readers):
+            self.cancel()
+
     def abandon(self) -> None:
         """The same, from wherever a reader is collected."""
-        self._flow.workers.put(self.cancel)
+        self._flow.workers.put(self.left)
 
 
 class Handover(Egress):
@@ -349,5 +366,5 @@ def _by_request(cohort: Cohort, flow: Flow, *, early: bool) -> list[tuple[Reques
     names = [o.name for o in (variant.early if early else variant.late)]
     copies = Copies()
     rows = values_of(cohort, copies)
-    flow.count_copies(variant.pipeline.name, copies)
+    flow.tally.copied(variant.pipeline.name, copies)
     return [(owner, dict(zip(names, row))) for owner, row in zip(owners, rows)]

@@ -1,7 +1,8 @@
 """One call of a stage with stream outputs, from its first element to its last.
 
 It is parked, ready to be advanced, or running; `Pump` moves it between these. It makes elements while every stream
-that somebody reads has credit, and lets others have the instance after a while.
+that somebody reads has credit and, where it takes a stream itself, that has something for it: so it waits for
+elements parked, and not on its instance. After a while it lets others have that.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
 
     from .pump import Pump
 
-SLICE_NS = 1_000_000
+TURN_NS = 1_000_000
 """How long a call keeps the instance while others wait for it."""
+TURN = 64
+"""Elements that it makes at most meanwhile."""
 
 
 class State(Enum):
@@ -101,6 +104,25 @@ class StreamingCall:
         return all(stream.credit for stream in self.streams)
 
     @property
+    def fed(self) -> bool:
+        """Whether a stream that it takes has something for it: an element, or the end."""
+        return not self.readers or any(reader.ready for reader in self.readers)
+
+    def wait(self, call: Callable[[], object]) -> None:
+        """Call, perhaps at once, when what it lacks may be there."""
+        full = next((stream for stream in self.streams if not stream.credit), None)
+        if full is not None:
+            full.when_credit(call)
+        elif not self.fed:
+            for reader in self.readers:
+                reader.when_ready(call)
+            for stream in self.streams:
+                if stream.readers:
+                    stream.when_unread(call)
+        else:
+            call()
+
+    @property
     def unwanted(self) -> bool:
         """Nobody reads its elements any more, nor waits for its end."""
         unread = not any(stream.readers for stream in self.streams)
@@ -108,15 +130,15 @@ class StreamingCall:
 
     def run(self, now: Callable[[], int], wanted: Callable[[], bool]) -> State:
         """Make elements; what it is then. `wanted` says whether others wait for the instance."""
-        start = now()
+        start, turn = now(), self.made + TURN
         try:
             while self.error is None and not self.unwanted:
-                if not self.credit:
+                if not self.credit or not self.fed:
                     return State.PARKED
                 for stream, value in zip(self.streams, next(self.elements)):
                     stream.put(value, size_of(value))
                 self.made += 1
-                if now() - start >= SLICE_NS and wanted():
+                if (self.made >= turn or now() - start >= TURN_NS) and wanted():
                     return State.READY
             self.close()
         except StopIteration as stop:

@@ -20,6 +20,7 @@ from executor.request import sequence_of
 from executor.wiring import Wirer
 from pipeline_dsl.plan import ContextPlan, Step
 from pipeline_dsl.types import TensorType
+from pipeline_dsl.units import bytes_text
 
 if TYPE_CHECKING:
     from executor.flow import Flow
@@ -92,10 +93,14 @@ class Collect(Node):
         return gathered(elements, self._kind)
 
 
+MOST_BYTES = 1 << 30
+"""Of the elements of one `collect`: a stream that never ends must not take all memory."""
+
+
 class _Collecting:
     """The elements of one stream so far."""
 
-    __slots__ = ("_elements", "_flow", "_layout", "_node", "_reader")
+    __slots__ = ("_bytes", "_elements", "_flow", "_layout", "_node", "_reader")
 
     def __init__(self, node: Collect, layout: Layout, reader: Reader, flow: Flow) -> None:
         self._node = node
@@ -103,15 +108,16 @@ class _Collecting:
         self._reader = reader
         self._flow = flow
         self._elements: list[Value] = []
+        self._bytes = 0
 
     def go_on(self) -> None:
         """Take what is there; come back when there is more. On whatever thread made it."""
         owner = self._layout.owners[0]
         try:
-            self._elements += self._reader.take()
+            self._add(self._reader.take())
             over = self._reader.exhausted
             if over:
-                self._elements += self._reader.take()  # what failed behind its last element says so now
+                self._add(self._reader.take())  # what failed behind its last element says so now
         except RequestError as error:
             self._flow.end([(owner, copy(error))])
             return
@@ -122,6 +128,18 @@ class _Collecting:
             self._flow.workers.put(self._finish)
         else:
             self._reader.when_ready(self.go_on)
+
+    def _add(self, values: list[Value]) -> None:
+        self._elements += values
+        self._bytes += sum([size_of(value) for value in values])
+        if self._bytes > MOST_BYTES:
+            self._elements = []
+            self._reader.close()
+            owner = self._layout.owners[0]
+            text = (
+                f"its stream has more than {bytes_text(MOST_BYTES)}: `map` takes the elements of a long one one by one"
+            )
+            raise StageFailed(text, pipeline=owner.pipeline, node=self._node.name, request_id=owner.id)
 
     def _finish(self) -> None:
         node, owner = self._node, self._layout.owners[0]

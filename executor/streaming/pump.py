@@ -99,17 +99,13 @@ class Pump:
             self._ended(call, passage)
         task = flow.hand_on(passage, flow.clock.now(), stage, slot, advanced=True)
         if state is State.PARKED:
-            self._park(call)
+            call.wait(partial(self.offer, call))
         return task
-
-    def _park(self, call: StreamingCall) -> None:
-        """Look again when the first stream without credit has some."""
-        stream = next((s for s in call.streams if not s.credit), call.streams[0])
-        stream.when_credit(partial(self.offer, call))
 
     def _ended(self, call: StreamingCall, passage: Passage) -> None:
         """What follows from the end of a call."""
         run, owner = call.slot.run, call.owner
+        run.ledger.streamed(call)  # before anybody can have the answer that tells of it
         if call.cause is not None and call.error is None:
             error = run.failure(call.cause, call.node, owner)
             call.cancel(error)
@@ -118,11 +114,10 @@ class Pump:
             if not owner.done:
                 columns = tuple(Items([value]) for value in call.rest)
                 self.flow.propagate(call.node.late, call.layout, columns, passage)
-        elif call.cause is not None:
+        elif call.cause is not None and not isinstance(call.cause, RequestError):  # that is what it read
             _log.warning("stage %s raised when it was closed: %r", call.stage.plan.name, call.cause)
         call.end()
         call.cause = None
-        run.ledger.streamed(call)
 
     def close(self, stages: Iterable[StageRuntime]) -> None:
         """Close what is left when no worker runs any more."""

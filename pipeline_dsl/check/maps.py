@@ -75,7 +75,7 @@ def _over_stream(
     """Types the body for one element of a stream; results are streams."""
     outer = construct.body
     if len(sources) > 1:
-        made = tuple((str(s.written.name), s.value.span if s.value else None) for s in streams)
+        made = tuple((s.value.name or str(s.written.name), s.value.span) for s in streams if s.value is not None)
         outer.report(StreamsJoined(sources[1].written.source.span, "`map`", made))
     body = construct.enter("body", control.body, items=True)
     ragged = _RaggedItems(body, construct)

@@ -124,6 +124,18 @@ def test_a_producer_that_waits_is_told_when_the_last_reader_goes():
     assert woken == [0]
 
 
+def test_a_producer_may_wait_for_the_last_reader_to_go():
+    stream = ElementStream()
+    readers = [stream.reader(), stream.reader()]
+    gone = []
+    stream.when_unread(lambda: gone.append("both"))
+    readers[0].close()
+    assert gone == []
+    readers[1].close()
+    stream.when_unread(lambda: gone.append("at once"))
+    assert gone == ["both", "at once"]
+
+
 def test_a_reader_that_nobody_holds_is_closed_on_another_thread():
     later = []
     stream = ElementStream(elements=1, later=later.append)

@@ -17,19 +17,19 @@ from backends.streams import ELEMENTS, ElementStream, Reader
 from backends.values import Value
 from executor.cohort import Cohort, Layout
 from executor.columns import Items, size_of
-from executor.control.folding import repeated, zero_item
 from executor.element import Child, Element
 from executor.errors import InvalidArgument, RequestError
 from executor.join import Columns
 from executor.node import Arguments, Going, Node
 from executor.passage import Passage
 from executor.scope import Aftermath, Scope
+from executor.streaming.call import fail
+from executor.streaming.pump import ended_early, register, unregister
 from executor.wiring import Wirer
 from pipeline_dsl.plan import MapPlan, Step
 from pipeline_dsl.types import TensorType, Unknown
 
-from .call import fail
-from .pump import ended_early, register, unregister
+from .folding import repeated, zero_item
 
 if TYPE_CHECKING:
     from executor.flow import Flow
@@ -243,7 +243,7 @@ class StreamScope(Scope):
 
     def cancel(self, error: RequestError) -> None:
         """Make no more. Not with the lock held."""
-        after = Aftermath(())
+        after = Aftermath((), self.flow.clock.now)
         with self.flow.lock:
             self.abandon(after)
             self.results.clear()
@@ -299,7 +299,7 @@ class StreamFold(Node):
                     scope = cast(StreamScope, child.scope)
                     scope.take(child, tuple([None if c is None else c.element(i) for c in cohort.columns]))
                     scopes[scope] = None
-        passage.flow.count("map", self.construct.name, {"success": len(cohort)})
+        passage.flow.tally.count("map", self.construct.name, {"success": len(cohort)})
         for scope in scopes:
             scope.go_on()
         return ()
