@@ -289,3 +289,128 @@ def test_a_sequence_that_was_only_begun_is_told_so(program: Callable[..., Path],
     done = call("run", program(PYTHON, PIPE), "--input", "x=[1,1]", "--sequence", "7,end", "--format", "json")
     assert "there is no sequence 7" in done.out
     assert done.code == 4
+
+
+AUDIO = """pipe 1
+
+type Chunk = f32[8]
+
+stage vad(pcm: Chunk) -> (speech: bool, prob: f32) using python("MODULE:Vad") {
+  sequence {
+    start = "START"
+    end   = "END"
+    idle  = 30s
+    slots { strategy = oldest, max = 4, delay = 2ms }
+  }
+  state h: f32[2, 1, 4] = zeros() as "h0" -> "hn"
+}
+
+stage encoder(pcm: Chunk) -> (feats: f32[T, 2]) using python("MODULE:encode") {
+  sequence { idle = 30s, slots { strategy = direct, max = 4 } }
+  state cache: f32[3, C, 2] = zeros()
+}
+
+stage decode(feats: f32[T, 2], last: bool) -> (partial: stream string) using python("MODULE:decode") {
+  sequence { idle = 30s, slots { max = 4 } }
+  state hyp: json = null
+}
+
+pipeline transcribe(pcm: Chunk) -> (partial: stream string, speech: bool) {
+  sequence { id = correlation_id }
+  v = vad(pcm)
+  partial = if v.speech or sequence_end() {
+    yield decode(encoder(pcm), last = sequence_end()).partial
+  } else {
+    yield stream_of()
+  }
+  return partial, speech = v.speech
+}
+"""
+AUDIO_STAGES = """
+import numpy as np
+
+class Vad:
+    def __call__(self, *, pcm, START, END, h):
+        assert START == (not h.any())
+        loud = bool(pcm[0] > 0)
+        return loud, float(pcm[0]), h + 1
+
+def encode(*, pcm, cache):
+    grown = np.concatenate([cache, np.full((3, 1, 2), pcm[0], np.float32)], axis=1)
+    return np.ascontiguousarray(grown[0]), grown
+
+def decode(*, feats, last, hyp):
+    words = [f"{v:g}" for v in feats[:, 0]]
+    for word in words[len(hyp or []):]:
+        yield word
+    if last:
+        yield "."
+    return words
+"""
+
+
+def test_the_worked_example_of_speech(program: Callable[..., Path]) -> None:
+    """Audio in chunks: silence costs no encoder, what is said comes as a stream, states live from chunk to chunk."""
+    with pipectl.load(program(AUDIO_STAGES, AUDIO)) as app:
+        ask = app["transcribe"]
+
+        def said(volume: float, flags: str = "", id: int = 7) -> tuple[bool, list[str]]:
+            answer = ask(pcm=np.full(8, volume, np.float32), sequence=of(id, flags))
+            return answer["speech"], list(answer["partial"])
+
+        assert said(0, "<") == (False, [])
+        assert said(3) == (True, ["3"])
+        assert said(9, "<", id=8) == (True, ["9"])
+        assert said(0) == (False, [])
+        assert said(5) == (True, ["5"])
+        assert said(4, ">", id=8) == (True, ["4", "."])
+        assert said(0, ">") == (False, ["0", "."])
+        assert "pipe_sequences_open" in app.metrics()
+
+
+def test_a_request_stays_in_its_sequence_until_its_stream_has_ended(program: Callable[..., Path]) -> None:
+    """The next request of the id begins when the one before has ended, and so finds its state."""
+    with pipectl.load(program(AUDIO_STAGES, AUDIO)) as app:
+        ask = app["transcribe"]
+        chunk = np.ones(8, np.float32)
+        first = ask.submit(pcm=chunk, sequence=of(7, "<"))
+        second = ask.submit(pcm=2 * chunk, sequence=of(7, ">"))
+        assert list(first.result(10)["partial"]) == ["1"]
+        assert list(second.result(10)["partial"]) == ["2", "."]
+
+
+def test_a_second_attempt_begins_from_the_state_before_the_first(program: Callable[..., Path]) -> None:
+    pipe = """pipe 1
+
+stage add(x: f32[*, 2]) -> (y: f32[*, 2]) using python("MODULE:add") {
+  sequence { slots { max = 8 } }
+  state total: f32[2] = zeros()
+}
+stage flaky(y: f32[2]) -> (z: f32[2]) using python("MODULE:Flaky")
+
+pipeline p(x: f32[2]) -> (y: f32[2]) {
+  sequence { id = correlation_id }
+  y = try (retries = 1) {
+    yield flaky(add(x))
+  } fallback {
+    yield x
+  }
+  return y
+}
+"""
+    flaky = """
+
+class Flaky:
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, *, y):
+        self.calls += 1
+        if self.calls % 2:
+            raise ValueError("the first time")
+        return y
+"""
+    with pipectl.load(program(PYTHON + flaky, pipe)) as app:
+        ask = app["p"]
+        found = [ask(x=pair(v), sequence=of(7, flags))["y"][0] for v, flags in [(1, "<"), (2, ""), (3, ">")]]
+        assert found == [1, 3, 6]

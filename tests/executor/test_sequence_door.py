@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from executor.errors import InvalidArgument, Overloaded
 from executor.sequence import Seat, Seats, SequenceInfo, rows_of
@@ -312,3 +314,80 @@ def test_direct_rows_are_those_of_the_seats_and_oldest_rows_are_dense() -> None:
 def test_ids_that_no_sequence_has(id: Any, why: str) -> None:
     with pytest.raises(Exception, match=why):
         SequenceInfo(id).check()
+
+
+# ---- anything that can happen
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("ask"), st.integers(1, 4), st.sampled_from(["", "<", ">", "<>"])),
+        st.tuples(st.just("end"), st.integers(0, 20), st.booleans()),
+        st.tuples(st.just("lose"), st.integers(0, 20), st.just(False)),
+        st.tuples(st.just("rest"), st.integers(1, 40), st.just(False)),
+    ),
+    max_size=60,
+)
+
+
+@given(STEPS, st.integers(1, 3), st.integers(0, 2))
+def test_no_request_is_lost_and_no_seat_is_taken_twice(steps: list[Any], slots: int, inflight: int) -> None:
+    s = Scene(slots=slots, max_inflight=inflight, queue_max=5)
+    inside: dict[Asked, None] = {}
+    waiting: dict[Asked, None] = {}
+
+    def entered(requests: list[Any]) -> None:
+        for request in requests:
+            del waiting[request]
+            inside[request] = None
+        for request, error in s.door.refused:
+            assert isinstance(error, InvalidArgument)
+            del waiting[cast(Any, request)]
+        s.door.refused = []
+
+    def one_of(number: int) -> Asked | None:
+        there = [*inside, *waiting]
+        return there[number % len(there)] if there else None
+
+    def finish(request: Asked, answered: bool) -> None:
+        answered = answered and request in inside
+        (inside if request in inside else waiting).pop(request)
+        entered(s.end(request, answered))
+
+    for what, number, more in steps:
+        if what == "ask":
+            try:
+                request, at_once = s.ask(number, cast(str, more))
+                (inside if at_once else waiting)[request] = None
+            except (InvalidArgument, Overloaded):
+                pass
+        elif what == "rest":
+            s.now += number * SECOND
+            entered(cast(Any, s.door.expire()))
+        elif (chosen := one_of(number)) is not None:
+            if what == "lose" and chosen.seats:
+                chosen.seats["p.s"].lost = "gone"
+            finish(chosen, bool(more))
+        consistent(s, inside, waiting)
+    while (left := one_of(0)) is not None:
+        finish(left, True)
+        consistent(s, inside, waiting)
+    s.now += 100 * SECOND
+    assert s.door.expire() == []
+    assert (s.seats.free, s.door.sequences, len(s.door)) == (slots, {}, 0)
+
+
+def consistent(s: Scene, inside: dict[Asked, None], waiting: dict[Asked, None]) -> None:
+    """What must hold after every step."""
+    ids = [r.sequence.id for r in inside]
+    assert len(ids) == len(set(ids)), "two requests of one sequence run"
+    assert s.door.inside == set(cast(Any, inside))
+    assert set(s.door.line) == set(cast(Any, waiting))
+    seats = [seat.index for q in s.door.sequences.values() for seat in (q.seats or {}).values()]
+    assert len(seats) == len(set(seats))
+    assert s.seats.free + len(seats) == s.seats.total
+    if s.max_inflight:
+        assert len(inside) <= s.max_inflight
+    if not inside and not waiting:
+        assert s.door.problems() == []
+    stuck = [r for r in waiting if r.sequence.id not in ids]
+    assert not stuck or s.seats.free == 0 or (s.max_inflight and len(inside) == s.max_inflight)
