@@ -341,6 +341,7 @@ def test_no_request_is_lost_and_no_seat_is_taken_twice(steps: list[Any], slots: 
             inside[request] = None
         for request, error in s.door.refused:
             assert isinstance(error, InvalidArgument)
+            assert not cast(Any, request).sequence.start, "it begins a sequence whatever was before it"
             del waiting[cast(Any, request)]
         s.door.refused = []
 
