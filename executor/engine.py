@@ -380,7 +380,8 @@ class Engine:
         if after.going:
             self.flow.go_on(after.going)
         deliver(final)
-        after.stop_makers()
+        if after.stopped:
+            after.stop_makers()
         return len(final)
 
     def _lost(self, child: Child, error: RequestError, after: Aftermath) -> None:

@@ -162,7 +162,8 @@ class Flow:
             self._show(self.tap, run)
         for node, layout, columns in run.produced if stage.order is None else self._in_turn(stage.order, run, slot):
             self.propagate(node.edges, layout, columns, passage)
-        begun, run.begun = run.begun, []
+        if begun := run.begun:
+            run.begun = []
         run.produced, run.failed = [], []  # an instance that rests keeps nothing alive
         for entry in entries:
             entry.done = True

@@ -219,7 +219,7 @@ Outcome = Response | RequestError
 class Job(Future[Response]):
     """A request in flight, for threads: a `concurrent.futures.Future` whose `cancel` works at any time.
 
-    Its callbacks run on a worker and must not wait for other requests."""
+    Its callbacks run on a worker and must not wait for other requests, nor for elements of a stream."""
 
     def __init__(self, cancel: Callable[[Request], bool]) -> None:
         """`cancel` ends a request that has not ended."""

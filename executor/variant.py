@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pipeline_dsl.plan import OutputPlan, PipelinePlan, Slot
 
 from .node import Edge, Egress
-from .streaming.answer import Completion, Handover
 from .streaming.edges import late_slots, stream_slots
+from .streaming.ends import Completion, Handover
 from .wiring import Circuit, Stages, Wirer
 
 

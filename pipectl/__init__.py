@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from backends.values import InvalidInput, Ragged
     from executor.errors import LoadError, RequestError
     from executor.sequence import SequenceInfo
-    from executor.streaming.answer import NotYet
+    from executor.streaming.output import NotYet
     from pipeline_dsl.builder import *  # noqa: F403 - every name of the builder, for editors and type checkers
     from pipeline_dsl.diagnostics import CompileError
     from pipeline_dsl.plan import Gpu, Hardware, Plan
@@ -28,7 +28,7 @@ _HOMES = {
     "backends.values": ("InvalidInput", "Ragged"),
     "executor.errors": ("LoadError", "RequestError"),
     "executor.sequence": ("SequenceInfo",),
-    "executor.streaming.answer": ("NotYet",),
+    "executor.streaming.output": ("NotYet",),
     "pipectl.app": ("App", "compile", "load"),
     "pipeline_dsl.builder": (
         "Arm",

@@ -21,6 +21,7 @@ from executor.metrics import render
 from executor.request import Job, Response
 from executor.sequence import SequenceInfo
 from executor.streaming.answer import StreamResponse
+from executor.streaming.nodes import gathered, of_elements
 from executor.streaming.pieces import AsyncPieces, Pieces, together
 from pipeline_dsl.plan import Hardware, InputPlan, OutputPlan, Plan
 from pipeline_dsl.spell import did_you_mean
@@ -278,6 +279,20 @@ class PipelineHandle:
     def astream(self, inputs: Mapping[str, Any] | None = None, /, **options: Any) -> AsyncPieces:
         """The same for async code: `async for piece in chat.astream(..)`."""
         return AsyncPieces(partial(self.asubmit, inputs, **options), self._groups())
+
+    def whole(self, inputs: Mapping[str, Any] | None = None, /, **options: Any) -> dict[str, Any]:
+        """All outputs at the end; of a stream its elements as one value, as `collect` gives them."""
+        response = self(inputs, **options)
+        if not isinstance(response, StreamResponse):
+            return dict(response)
+        kinds = {name: self.outputs[name].type for name in self.streams if name in response}
+        elements: dict[str, list[Any]] = {name: [] for name in kinds}
+        found: dict[str, Any] = {}
+        for piece in Pieces(response, self.streams):
+            for name, value in piece.items():
+                elements[name].append(value) if name in elements else found.update({name: value})
+        found.update((name, gathered(elements[name], of_elements(kind))) for name, kind in kinds.items())
+        return {name: found[name] for name in self.outputs if name in found}
 
     def _groups(self) -> dict[str, int]:
         if not self.streams:

@@ -213,7 +213,10 @@ class _Verifier:
                 for arm in arms:
                     first = arm is arms[0] and arm.values == (True,)
                     other = arm.values is None and len(arms) == 2 and arms[0].values == (True,)
-                    yield arm.region, set(self._there(subject, first)) if first or other else set()
+                    if not (first or other):
+                        yield arm.region, set()
+                    elif self._says(subject) is not (not first):
+                        yield arm.region, set(self._there(subject, first))
             case Route(arms=routed, shadows=shadows):
                 yield from ((arm.region, set()) for arm in routed)
                 yield from ((shadow.region, set()) for shadow in shadows)
@@ -233,6 +236,27 @@ class _Verifier:
                 yield from self._there(part, holds)
         elif isinstance(condition, Apply) and condition.op == "present" and holds:
             yield from (arg for arg in condition.args if isinstance(arg, Ref))
+
+    def _says(self, condition: Expression) -> bool | None:
+        """What a condition is whatever comes, because a called pipeline's input is absent; None if that is open.
+
+        An arm that is never taken need not fit: `passes.choose` drops it."""
+        if isinstance(condition, Ref):
+            return self._says(self.made_by[condition]) if condition in self.made_by else None
+        if isinstance(condition, Constant):
+            return condition.value if isinstance(condition.value, bool) else None
+        if condition.op == "present":
+            value = condition.args[0]
+            return False if isinstance(value, Constant) and value.value is None else None
+        if condition.op not in ("not", "and", "or"):
+            return None
+        sides = [self._says(arg) for arg in condition.args]
+        if condition.op == "not":
+            return None if sides[0] is None else not sides[0]
+        decides = condition.op == "or"
+        if decides in sides:
+            return decides
+        return None if None in sides else not decides
 
     def _yields(self, node: Control, region: Region) -> Iterator[str]:
         wanted = [kind for _, kind in node.results]

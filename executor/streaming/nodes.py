@@ -19,7 +19,7 @@ from executor.passage import Passage
 from executor.request import sequence_of
 from executor.wiring import Wirer
 from pipeline_dsl.plan import ContextPlan, Step
-from pipeline_dsl.types import TensorType
+from pipeline_dsl.types import TensorType, Unknown
 from pipeline_dsl.units import bytes_text
 
 if TYPE_CHECKING:
@@ -153,12 +153,19 @@ class _Collecting:
         self._flow.enter(node.edges, Cohort(self._layout, (Items([value]),)))
 
 
+def of_elements(kind: TensorType) -> TensorType:
+    """The type of all elements of a stream together, where nothing says what their number is called."""
+    return TensorType(kind.dtype, (Unknown(), *kind.dims))
+
+
 def gathered(elements: list[Value], kind: TensorType) -> Value:
     """Elements as one value of a type that has their number in front."""
     if kind.is_ragged:
         rows = [cast(Any, element) for element in elements]
         return Ragged(rows) if rows else Ragged([np.zeros((0,) * (len(kind.dims) - 1), kind.dtype.numpy)][:0])
     if len(kind.dims) > 1 and elements:
+        if len({np.shape(cast(Any, element)) for element in elements}) > 1:
+            return Ragged(cast(Any, elements))
         made = np.stack(cast(Any, elements))
     else:
         sizes = [dim.size.value or 0 for dim in kind.dims[1:] if hasattr(dim, "size")]

@@ -17,7 +17,8 @@ from backends.values import Value
 from executor.request import Response
 from pipeline_dsl.plan import OutputPlan, PipelinePlan, Slot
 
-from .answer import OutputReader, StreamResponse
+from .answer import StreamResponse
+from .output import OutputReader
 
 Piece = dict[str, Value]
 

@@ -274,7 +274,8 @@ def _conclude(
     writer.close()
     stream = sys.stderr if settings.form == "json" and not settings.output else sys.stdout
     gap = "" if settings.output or stream is sys.stderr else "\n"
-    lines = [*choices.lines(), ""] if choices else []
+    told = choices if settings.form != "json" else None  # there they stand with the answers
+    lines = [*told.lines(), ""] if told else []
     stream.write(gap + "\n".join(lines + report.lines(seconds)) + "\n")
     if interrupt:
         session.warn("interrupted; requests that were not made are missing")

@@ -22,7 +22,7 @@ from .ports import input_plans, output_plans
 from .reading import read
 
 _OWN_KEYS = CALL_KEYS | {"device", "instances", "threads", "isolate", "version", "versions"}
-_OWN_BLOCKS = ("batching.", "queue.", "warmup.", "ahead.", "cache.", "limit.")
+_OWN_BLOCKS = ("batching.", "queue.", "warmup.", "ahead.", "cache.", "limit.", "triton.")
 
 
 @dataclass(frozen=True, slots=True)

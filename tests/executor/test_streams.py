@@ -11,7 +11,8 @@ import pytest
 
 from executor.errors import Cancelled, DeadlineExceeded, LoadError, StageFailed, Unavailable
 from executor.request import Response
-from executor.streaming.answer import NotYet, StreamResponse
+from executor.streaming.answer import StreamResponse
+from executor.streaming.output import NotYet
 from executor.streaming.pieces import AsyncPieces, Pieces, together
 
 from .streaming import PATIENCE, SEEN, Scene, running, until
