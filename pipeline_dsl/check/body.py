@@ -19,6 +19,7 @@ from pipeline_dsl.sizes import Symbol
 from pipeline_dsl.source import Span
 from pipeline_dsl.types import TensorType
 
+from .facts import Facts
 from .regions import Region, Results, Value
 from .scope import PipelineBinding, Scope
 from .substitution import Substitution
@@ -68,6 +69,7 @@ class Shared:
     """Where the pipeline says that it takes sequences."""
     inlined: int = 0
     """Nodes that came with the pipelines it calls."""
+    facts: Facts = field(default_factory=Facts)
 
 
 @dataclass(slots=True)

@@ -109,6 +109,7 @@ class Construct:
             return None
         given = ir.Given(id=body.ids.of(name.text, kind), span=name.span, type=value)
         outcome = Value(Typed(value), ir.Ref(given.id, "value"), name.span, name.text)
+        body.shared.facts.define(name.span, outcome)
         body.region.variables[name.text] = Variable(outcome, name.span, kind)
         return given
 

@@ -33,6 +33,7 @@ from .body import Body, Ids, Shared
 from .branches import if_, match
 from .callees import callees
 from .construct import Construct
+from .facts import Facts
 from .fitting import fitted
 from .flow_exprs import outcome_of
 from .maps import map_
@@ -57,6 +58,7 @@ class Graphs:
     done: dict[PipelineBinding, ir.Graph | None] = field(default_factory=dict)
     stages: dict[str, ir.Stage] = field(default_factory=dict)
     """Those that are called so far."""
+    facts: Facts = field(default_factory=Facts)
 
     def of(self, pipeline: PipelineBinding) -> ir.Graph | None:
         """The graph of a pipeline, or None after reporting its mistakes."""
@@ -112,7 +114,7 @@ def _start(pipeline: PipelineBinding, graphs: Graphs) -> Body:
     counts = Counter(name.text for name in names_of(decl.body) if name.text != "_")
     taken = {*counts, *(p.name for p in signature.inputs)}
     repeated = frozenset(name for name, count in counts.items() if count > 1)
-    shared = Shared(graphs.done, graphs.stages, regions=[region])
+    shared = Shared(graphs.done, graphs.stages, regions=[region], facts=graphs.facts)
     _note_limits(shared, signature)
     body = Body(pipeline, graphs.sink, shared, region, Ids(pipeline.name, taken, repeated), names)
     for port, written in zip(signature.inputs, decl.signature.inputs, strict=True):
@@ -223,6 +225,7 @@ def _define(body: Body, target: syntax.Target, outcome: Outcome, span: Span) -> 
     if isinstance(outcome, Value):
         outcome = body.settled(outcome, name.text)
     named = None if outcome is None else outcome.named(name.text, name.span)
+    body.shared.facts.define(name.span, named)
     body.region.variables[name.text] = Variable(named, name.span)
 
 
