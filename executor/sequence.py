@@ -65,6 +65,11 @@ class Seat:
         """What a request made of the state; it counts once the request is answered."""
         self._pending = (request, states)
 
+    def undo(self, request: Request) -> None:
+        """The request was not answered: what it made does not count."""
+        if self._pending is not None and self._pending[0] is request:
+            self._pending = None
+
     def settle(self, request: Request, starts: bool) -> None:
         """The request was answered. One that starts a sequence and did not run here leaves nothing of the last."""
         if self._pending is not None and self._pending[0] is request:

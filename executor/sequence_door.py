@@ -203,8 +203,11 @@ class SequenceDoor(Door):
                 seat.settle(request, info.start)
             if info.end:
                 self._close(sequence, "end", "it was ended")
-        elif not sequence.begun:
-            self._close(sequence, "failed", "its first request failed")
+        else:
+            for seat in (sequence.seats or {}).values():
+                seat.undo(request)
+            if not sequence.begun:
+                self._close(sequence, "failed", "its first request failed")
 
     def _next(self, sequence: Sequence) -> None:
         """Let the next request of a sequence have its turn; refuse those that came for one that is over."""

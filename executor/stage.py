@@ -308,7 +308,7 @@ class StageRuntime:
             return None  # its elements run alone: let the free instances share them
         if self.claim is not None and not self.claim.take(self):
             return None
-        return self._taken(self.free.pop())
+        return self.free.pop() if self.order is None else self._taken(self.free.pop())
 
     def _taken(self, slot: Slot) -> Slot:
         """(locked) An instance that is about to run a batch."""
