@@ -51,6 +51,15 @@ MAX_THREADS = 32
 """Worker threads at most, however many instances there are."""
 
 
+Tick = Callable[[asyncio.AbstractEventLoop], None]
+Schedule = Callable[[asyncio.AbstractEventLoop, Tick], object]
+"""Calls the second soon on the first."""
+
+
+def _at_the_end_of_this_turn(loop: asyncio.AbstractEventLoop, tick: Tick) -> None:
+    loop.call_soon(tick, loop)
+
+
 class Engine:
     """A running plan. `start` before anything else; `stop` ends it for good. All other methods are thread-safe."""
 
@@ -67,6 +76,8 @@ class Engine:
         self._stats = {name: PipelineStats(name) for name in plan.pipelines}
         self.ingress = Ingress(plan, self.stages, self._refused)
         self._coming: dict[asyncio.AbstractEventLoop, list[Request]] = {}
+        self.schedule: Schedule = _at_the_end_of_this_turn
+        """When the requests that an event loop submits come in; a server may let them wait for one another."""
         self._workers = Worker("pipectl-worker", 0)
         self._state = "new"
         self._sequences_go_on = False
@@ -209,7 +220,7 @@ class Engine:
             for closed in [other for other in tuple(self._coming) if other.is_closed()]:
                 self._coming.pop(closed, None)
             self._coming[loop] = [request]
-            loop.call_soon(self._tick, loop)
+            self.schedule(loop, self._tick)
         else:
             coming.append(request)
         try:

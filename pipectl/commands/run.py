@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from pipectl.console import Exit, Session, common
-from pipectl.options import pipe_file, schedule, seconds, sequence, the_one
+from pipectl.options import names, pipe_file, schedule, seconds, sequence, the_one
 
 if TYPE_CHECKING:
     from executor.sequence import SequenceInfo
@@ -54,10 +54,6 @@ class Settings:
     explain_route: bool
 
 
-def _names(_: click.Context, __: click.Parameter, value: str | None) -> list[str] | None:
-    return [name.strip() for name in value.split(",") if name.strip()] if value else None
-
-
 @click.command("run")
 @pipe_file
 @click.option("-p", "--pipeline", metavar="NAME", help="Which pipeline; needed if the file has several.")
@@ -77,7 +73,7 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> list[str
     metavar="FILE",
     help="Write answers to a .jsonl, .npz or .parquet file.",
 )
-@click.option("--outputs", callback=_names, metavar="NAME,..", help="Compute these outputs only.")
+@click.option("--outputs", callback=names, metavar="NAME,..", help="Compute these outputs only.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="How to print answers.")
 @click.option("--timeout", callback=seconds, metavar="TIME", help="Of each request: 0.2, 200ms.")
 @click.option(
