@@ -103,7 +103,6 @@ class _Transfers:
 
     def _reads(self, node: ir.AnyNode) -> None:
         for ref in dict.fromkeys(o for o in ir.operands(node) if isinstance(o, ir.Ref) and o in self.on_gpu):
-            assert isinstance(ref, ir.Ref)
             call = self.on_gpu[ref]
             place = self.made[call.id]
             if isinstance(node, ir.Call):
