@@ -46,5 +46,6 @@ def weights(size: int, start: float, stop: float, out: int) -> np.ndarray[Any, A
     reach = max(scale, 1.0)
     centres = start + (np.arange(out) + 0.5) * scale
     distance = np.abs(np.arange(size) + 0.5 - centres[:, None]) / reach
-    triangle = np.clip(1 - distance, 0, None)
-    return (triangle / triangle.sum(axis=1, keepdims=True)).astype(np.float32)
+    triangle = np.maximum(1 - distance, 0)
+    shares: np.ndarray[Any, Any] = triangle / triangle.sum(axis=1, keepdims=True)
+    return shares.astype(np.float32)

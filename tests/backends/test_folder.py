@@ -4,9 +4,12 @@ import numpy as np
 
 import pipectl
 
-STAGES = """class Labels:
+STAGES = """from pathlib import Path
+
+
+class Labels:
     def __init__(self, *, file, folder):
-        self.names = open(f"{folder}/{file}", encoding="utf-8").read().split()
+        self.names = Path(folder, file).read_text(encoding="utf-8").split()
 
     def __call__(self, *, label):
         return [self.names[i] for i in label]
