@@ -37,7 +37,7 @@ from .padding import laid_out, lengths_along, padded_length, ragged_axis, real_l
 from .rows import as_ragged, count_rows, dense_rows, ragged_rows, row_offsets, stacked_offsets
 
 if TYPE_CHECKING:
-    from .variant import Node
+    from .node import Call
 
 
 class Gathered(NamedTuple):
@@ -80,7 +80,7 @@ class Assembler:
 
     # ---- to the backend
 
-    def gather(self, parts: Sequence[tuple[Node, Cohort, int]], copies: CopySink) -> Gathered:
+    def gather(self, parts: Sequence[tuple[Call, Cohort, int]], copies: CopySink) -> Gathered:
         """Inputs for one batch of cohorts at their call sites; all have equal group keys."""
         if self._plain and len(parts) == 1:
             node, cohort, _ = parts[0]

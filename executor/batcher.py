@@ -18,7 +18,7 @@ from pipeline_dsl.plan import AUTO, BatchPolicy
 from .cohort import NEVER, Cohort
 
 if TYPE_CHECKING:
-    from .variant import Node
+    from .node import Call
 
 
 class Entry:
@@ -39,7 +39,7 @@ class Entry:
 
     def __init__(
         self,
-        node: Node,
+        node: Call,
         cohort: Cohort,
         rows: int,
         key: Hashable,

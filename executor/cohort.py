@@ -1,4 +1,4 @@
-"""A cohort: requests that travel together along an edge, and their columns.
+"""A cohort: elements that travel together along an edge, and their columns.
 
 A `Layout` is the grouping: which elements, in which order. Operations that keep the grouping pass on the same
 `Layout` object, so that joins usually compare with `is`. `cut` is memoised: equal cuts are the same object.
@@ -10,14 +10,14 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from .columns import Column, CopySink
-from .request import Request
+from .element import Element, Fields
 
 NEVER = 1 << 62
 """A time that does not come (ns)."""
 
 
 class Deaths:
-    """Changes whenever a request ends otherwise than by an answer; lets a layout skip looking for them."""
+    """Changes whenever an element ends otherwise than by an answer; lets a layout skip looking for them."""
 
     count = 0
     """Never twice the same, so that engines may set it side by side without a lock."""
@@ -25,17 +25,17 @@ class Deaths:
 
 
 class Layout:
-    """An immutable list of elements. At the top level of a pipeline an element is a request."""
+    """An immutable list of elements."""
 
     __slots__ = ("_cuts", "_deadline_ns", "_members", "_seen", "executions", "owners")
 
-    def __init__(self, owners: tuple[Request, ...]) -> None:
+    def __init__(self, owners: tuple[Element, ...]) -> None:
         self.owners = owners
-        self.executions: list[tuple[str, str, int, int, int, int, int, int]] = []
+        self.executions: list[Fields] = []
         """What ran for all of them together: the fields of `request.Execution`."""
         self._cuts: dict[tuple[int, int], Layout] | None = None
         self._deadline_ns: int | None = None
-        self._members: frozenset[Request] | None = None
+        self._members: frozenset[Element] | None = None
         self._seen = -1
         for owner in owners:
             owner.layouts.append(self)
@@ -43,21 +43,21 @@ class Layout:
     def __len__(self) -> int:
         return len(self.owners)
 
-    def __iter__(self) -> Iterator[Request]:
+    def __iter__(self) -> Iterator[Element]:
         return iter(self.owners)
 
     def __repr__(self) -> str:
         return f"Layout({', '.join(o.id for o in self.owners)})"
 
     @property
-    def members(self) -> frozenset[Request]:
+    def members(self) -> frozenset[Element]:
         if self._members is None:
             self._members = frozenset(self.owners)
         return self._members
 
     @property
     def deadline_ns(self) -> int:
-        """The earliest of its requests'; NEVER if none has one."""
+        """The earliest of its elements'; NEVER if none has one."""
         if self._deadline_ns is None:
             self._deadline_ns = min(NEVER if o.deadline_ns is None else o.deadline_ns for o in self.owners)
         return self._deadline_ns
@@ -80,7 +80,7 @@ class Layout:
         return Layout(tuple(self.owners[i] for i in indices))
 
     def living(self) -> list[int] | None:
-        """Indices of elements whose request has not ended; None if that is all of them."""
+        """Indices of elements that have not ended; None if that is all of them."""
         if self._seen == Deaths.count:
             return None
         seen = Deaths.count

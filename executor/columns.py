@@ -15,7 +15,7 @@ by side merge into a view (compared as integers, never as pointers).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Protocol
 
 import numpy as np
@@ -281,6 +281,19 @@ def _merge_jagged(parts: Sequence[Jagged], copies: CopySink, reason: str) -> Jag
         return Jagged(ragged, None)
     offsets = joined_offsets([p.offsets if p.offsets is not None else uniform_offsets(len(p)) for p in parts])
     return Jagged(ragged, offsets)
+
+
+def chosen(
+    columns: Sequence[Column | None], indices: Sequence[int], copies: CopySink, reason: str
+) -> tuple[Column | None, ...]:
+    """The elements at `indices` of each column: views if they are one range, else one counted copy a column."""
+    lo, hi = indices[0], indices[-1] + 1
+    if hi - lo == len(indices) and all(b - a == 1 for a, b in pairwise(indices)):
+        size = next((len(c) for c in columns if c is not None), hi)
+        if lo == 0 and hi == size:
+            return tuple(columns)
+        return tuple([c if c is None else c.cut(lo, hi) for c in columns])
+    return tuple([c if c is None else c.take(indices, copies, reason) for c in columns])
 
 
 def offsets_of(counts: Sequence[int]) -> Offsets:

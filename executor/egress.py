@@ -6,7 +6,9 @@ answer does not keep the batch.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 
 import numpy as np
 
@@ -22,7 +24,7 @@ COPY_BELOW = 4
 
 def responses(cohort: Cohort, now: int, copies: CopySink) -> list[tuple[Request, Response]]:
     """Answers of the requests that have not ended; columns are those of the variant's outputs, in order."""
-    owners = cohort.layout.owners
+    owners = cast(Sequence[Request], cohort.layout.owners)  # only requests come to the end of a pipeline
     names = [o.name for o in owners[0].variant.outputs]
     values = [_values(column, len(owners), copies) for column in cohort.columns]
     rows = zip(*values) if values else [()] * len(owners)

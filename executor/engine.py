@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from pipeline_dsl.plan import Plan
 
 from .admission import Door
+from .budget import RetryBudget
 from .clock import Clock, SystemClock
-from .cohort import NEVER, Deaths
+from .cohort import NEVER
+from .element import Child, Element
 from .errors import (
     Cancelled,
     DeadlineExceeded,
@@ -27,14 +29,16 @@ from .errors import (
     RequestError,
     Unavailable,
 )
-from .execute import RetryBudget, Run
+from .execute import Run
 from .flow import Flow
 from .ingress import Ingress
 from .loading import load, unload
 from .request import Job, Outcome, Request, Response, deliver
+from .scope import Aftermath, forget
 from .stage import StageRuntime
 from .stats import PipelineStats, Snapshot, StageSnapshot, busy_seconds, sum_nodes
 from .trace import Recorder, RequestRecord
+from .wiring import Circuit
 from .workers import Worker
 
 MAX_THREADS = 32
@@ -57,7 +61,7 @@ class Engine:
         self._workers = Worker("pipectl-worker", 0)
         self._state = "new"
         self._idle = threading.Condition(self.lock)
-        self.flow = Flow(self.clock, self.lock, self._workers, self.end, self._rested)
+        self.flow = Flow(self.clock, self.lock, self._workers, self.end, self._rested, recorder)
 
     # ---- life
 
@@ -75,7 +79,7 @@ class Engine:
         slots = sum(len(s.slots) for s in self.stages)
         self._workers.grow(max(self.plan.hardware.cores, min(slots, MAX_THREADS)))
         for pipeline in self.plan.pipelines.values():
-            for step in pipeline.steps:
+            for step in pipeline.every_step:
                 if step.stage >= 0:
                     stage = self.stages[step.stage]
                     for slot in stage.slots:
@@ -106,7 +110,8 @@ class Engine:
     def _at_rest(self) -> bool:
         if self._state == "stopped":
             return True
-        return not any(map(len, self.doors.values())) and all(len(s.free) == len(s.slots) for s in self.stages)
+        resting = not any(map(len, self.doors.values())) and all(len(s.free) == len(s.slots) for s in self.stages)
+        return resting and not any(c.scopes for c in self._circuits())  # shadows outlive their requests
 
     def stop(self, timeout: float = 5.0) -> None:
         """End what is still inside with Unavailable, then threads and instances. May be called twice."""
@@ -115,6 +120,10 @@ class Engine:
                 return
             loading = self._state == "new"
             self._state = "stopped"
+            after = Aftermath(())
+            for scope in [s for c in self._circuits() for s in c.scopes if s.silent]:
+                scope.abandon(after)
+            self.flow.bury(after)
             left = [r for door in self.doors.values() for r in (*door.inside, *door.line)]
         self.end(
             [(r, Unavailable("stopped before it was answered", pipeline=r.pipeline, request_id=r.id)) for r in left]
@@ -263,26 +272,32 @@ class Engine:
 
     # ---- out
 
-    def end(self, ended: Sequence[tuple[Request, Outcome]]) -> int:
-        """End requests, each exactly once: later outcomes of one that has ended are dropped. How many did end."""
+    def end(self, ended: Sequence[tuple[Element, Outcome]]) -> int:
+        """End elements, each exactly once: later outcomes of one that has ended are dropped. How many requests did."""
         final: list[tuple[Request, Outcome]] = []
         entering: list[Request] = []
-        bereft: set[StageRuntime] = set()
+        after = Aftermath(ended)
         with self.lock:
-            for request, outcome in ended:
-                if not request.done:
-                    request.done = True
-                    if isinstance(outcome, RequestError):
-                        Deaths.count = next(Deaths.tokens)
-                        bereft |= request.variant.stages
-                    final.append((request, outcome))
-                    entering += self._leave(request, outcome)
-            for stage in bereft:
-                stage.drop_dead()
+            for element, outcome in after.ends:  # grows: the end of a child may be that of its parent
+                if element.done:
+                    continue
+                element.done = True
+                if isinstance(outcome, RequestError) or element.scopes:
+                    forget(element, after)
+                    after.bereft |= element.circuit.every_stage
+                if isinstance(element, Request):
+                    final.append((element, outcome))
+                    entering += self._leave(element, outcome)
+                elif isinstance(element, Child) and isinstance(outcome, RequestError):
+                    element.leave()
+                    element.scope.lost(element, outcome, after)
+            self.flow.bury(after)
             if self._state != "ready":
                 self._idle.notify_all()
         if entering:
             self._workers.put(partial(self._enter, entering))
+        if after.going:
+            self.flow.go_on(after.going)
         deliver(final)
         return len(final)
 
@@ -291,8 +306,6 @@ class Engine:
         stats = self._stats[request.pipeline]
         if isinstance(outcome, RequestError):
             stats.failed(outcome.reason)
-            for join in request.variant.joins:
-                join.purge(request)
         else:
             stats.finished(outcome.finished_ns - request.arrived_ns, request.rows)
         request.layouts = []
@@ -312,12 +325,14 @@ class Engine:
         parts = [n for held in slots.values() for slot in held for n in slot.stats.values()]
         with self.lock:
             doors = {n: (len(d.inside), len(d.line)) for n, d in self.doors.items()}
+            events = dict(self.flow.events)
             copied = {place: dict(c.bytes) for place, c in self.flow.copies.items()}
             waiting = {s.plan.index: [e for level in s.levels for e in level] for s in self.stages}
         return Snapshot(
             pipelines=tuple(p.snapshot(inflight=doors[n][0], waiting=doors[n][1]) for n, p in self._stats.items()),
             nodes=sum_nodes(parts),
             copied_bytes=copied,
+            constructs=events,
             stages=tuple(
                 StageSnapshot(
                     s.plan.name,
@@ -340,6 +355,11 @@ class Engine:
             found += [f"{d.name}: {d.bytes_inside} bytes" for d in self.doors.values() if d.bytes_inside]
             found += [f"{s.plan.name}: {s.waiting} entries wait" for s in self.stages if s.waiting]
             found += [f"{s.plan.name}: a slot is taken" for s in self.stages if len(s.free) < len(s.slots)]
-            for variant in self.ingress.variants:
-                found += [f"{variant.pipeline.name}: a join holds {len(j)}" for j in variant.joins if len(j)]
+            for circuit in self._circuits():
+                found += [f"{n.name}: its join holds {len(n.join)}" for n in circuit.nodes if n.join]
+                found += [f"{s.node.name}: {len(s.live)} children of {s.parent!r}" for s in circuit.scopes]
         return found
+
+    def _circuits(self) -> Iterator[Circuit]:
+        """Of all variants, those of children included."""
+        return (circuit for variant in self.ingress.variants for circuit in variant)

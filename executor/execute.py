@@ -21,20 +21,16 @@ from backends.values import InvalidInput, Value
 
 from .assemble import Gathered, scatter
 from .batcher import Entry
+from .budget import RETRY_BURST, RetryBudget
 from .cohort import NEVER, Cohort, Layout
 from .columns import Items
+from .element import Element
 from .errors import DeadlineExceeded, InvalidArgument, RequestError, StageFailed, StageUnavailable
 from .join import Columns
 from .ledger import Ledger, Part, by_node
-from .request import Request
+from .node import Call
 from .stage import Slot, StageRuntime
 from .trace import Recorder
-from .variant import Node
-
-RETRY_SHARE = 0.1
-"""Executions that may be repeated, as a share of all."""
-RETRY_BURST = 64.0
-"""Repeated executions that may come at once."""
 
 LONGEST = 4096
 """Characters of a stage's own message that are passed on."""
@@ -45,33 +41,13 @@ class StageExited(Exception):
 
 
 class Failed(NamedTuple):
-    """A request that ends here."""
+    """An element that ends here."""
 
-    request: Request
+    element: Element
     error: RequestError
 
 
-class RetryBudget:
-    """A bucket that fills with executions and empties with repeated ones."""
-
-    __slots__ = ("tokens",)
-
-    def __init__(self) -> None:
-        self.tokens = RETRY_BURST
-
-    def earn(self) -> None:
-        if self.tokens < RETRY_BURST:
-            self.tokens += RETRY_SHARE
-
-    def spend(self) -> bool:
-        """Take one; False if there is none."""
-        if self.tokens < 1:
-            return False
-        self.tokens -= 1
-        return True
-
-
-Produced = tuple[Node, Layout, Columns]
+Produced = tuple[Call, Layout, Columns]
 """What a node made for a layout."""
 
 
@@ -129,7 +105,7 @@ class Run:
         stats.dropped(len(cohort) - len(living))
         return cohort.take(living, stats, "dead") if living else None
 
-    def _in_time(self, node: Node, cohort: Cohort, enqueued: int, now: int) -> list[int]:
+    def _in_time(self, node: Call, cohort: Cohort, enqueued: int, now: int) -> list[int]:
         """Elements whose time is not up; the others fail."""
         late = enqueued + (node.timeout_ns or NEVER) <= now
         living = []
@@ -229,7 +205,7 @@ class Run:
                 self.produced.append((node, layout, columns))
             lo = hi
 
-    def _rows_failed(self, node: Node, layout: Layout, gathered: Gathered, lo: int, result: BatchResult) -> None:
+    def _rows_failed(self, node: Call, layout: Layout, gathered: Gathered, lo: int, result: BatchResult) -> None:
         """Fail the elements that have a row that failed; the others go on."""
         bad: dict[int, Exception] = {}
         for row, error in (result.failed or {}).items():
@@ -326,7 +302,7 @@ class Run:
         shared = f" (raised for a batch of {requests} requests)" if requests > 1 else ""
         return StageFailed(text + shared)
 
-    def _fail(self, owner: Request, error: RequestError, node: Node, cause: Exception | None = None) -> None:
+    def _fail(self, owner: Element, error: RequestError, node: Call, cause: Exception | None = None) -> None:
         error.pipeline = owner.pipeline
         error.node = error.node or node.name
         error.instance = self.slot.index

@@ -9,8 +9,10 @@ engine gives.
 
 from __future__ import annotations
 
+import random
 import threading
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 from weakref import ref
@@ -20,16 +22,18 @@ from .clock import Clock
 from .cohort import NEVER, Cohort, Layout
 from .columns import Copies
 from .egress import responses
-from .errors import DeadlineExceeded, InvalidArgument, Overloaded, StageFailed
+from .element import Element
+from .errors import DeadlineExceeded, Overloaded, StageFailed
 from .join import Columns
-from .request import Outcome, Request
+from .node import Call, Edge, Egress, Going, Node
+from .passage import Passage, Places
+from .request import Outcome
+from .scope import Aftermath, Continue, Scope
 from .stage import Slot, StageRuntime
-from .variant import Edge, Node
+from .trace import Recorder
 from .workers import Task, Worker
 
-Ends = list[tuple[Request, Outcome]]
-Places = list[tuple[Node, Cohort]]
-"""Cohorts and the nodes they have reached."""
+Ends = list[tuple[Element, Outcome]]
 
 
 class Flow:
@@ -40,35 +44,52 @@ class Flow:
         clock: Clock,
         lock: threading.Lock,
         workers: Worker,
-        end: Callable[[Sequence[tuple[Request, Outcome]]], int],
+        end: Callable[[Sequence[tuple[Element, Outcome]]], int],
         rested: Callable[[], None],
+        recorder: Recorder | None = None,
     ) -> None:
-        """`end` ends requests; `rested` is called with the lock held after an instance was freed."""
+        """`end` ends elements; `rested` is called with the lock held after an instance was freed."""
         self.clock = clock
         self.lock = lock
         self.workers = workers
         self.end = end
         self.rested = rested
+        self.recorder = recorder
+        self.random = random.Random()
+        """What routes draw from; a test may seed it."""
         self.copies: dict[str, Copies] = {}
-        """Copies at joins, doors and the egress, by node or pipeline; changed with the lock held."""
+        """Copies at joins, constructs, doors and the egress, by node or pipeline; changed with the lock held."""
+        self.events: Counter[tuple[str, str, str]] = Counter()
+        """What happened at constructs, by (kind, node, what); changed with the lock held."""
 
     def enter(self, edges: Sequence[Edge], cohort: Cohort) -> None:
         """Let a cohort in along the edges of a pipeline's inputs."""
-        ready: Places = []
-        done: Places = []
-        ended: Ends = []
-        self.propagate(edges, cohort.layout, cohort.columns, ready, done, ended)
-        if ready:
-            self.post(ready, self.clock.now())
-        self._finish(done, ended)
+        passage = Passage(self)
+        self.propagate(edges, cohort.layout, cohort.columns, passage)
+        self._leave(passage)
 
-    def propagate(
-        self, edges: Sequence[Edge], layout: Layout, columns: Columns, ready: Places, done: Places, ended: Ends
-    ) -> None:
-        """Take columns along edges as far as they go without a stage.
+    def go_on(self, going: Mapping[Continue, list[Scope]]) -> None:
+        """Have scopes go on, on a worker."""
+        self.workers.put(partial(self._go_on, going))
 
-        What reaches a stage is added to `ready`, what reaches the egress to `done`, what fails to `ended`."""
-        todo = [(edges, layout, columns)]
+    def _go_on(self, going: Mapping[Continue, list[Scope]]) -> None:
+        passage = Passage(self)
+        for how, scopes in going.items():
+            try:
+                for edges, layout, columns in how(scopes, passage):
+                    self.propagate(edges, layout, columns, passage)
+            except Exception as error:  # out of memory, mostly: no request may hang for it
+                self._internal_error(scopes[0].node, [s.parent for s in scopes], error)
+        self._leave(passage)
+
+    def _leave(self, passage: Passage) -> None:
+        if passage.ready:
+            self.post(passage.ready, self.clock.now())
+        self._finish(passage.done, passage.ended)
+
+    def propagate(self, edges: Sequence[Edge], layout: Layout, columns: Columns, passage: Passage) -> None:
+        """Take columns along edges as far as they go without a stage."""
+        todo: list[Going] = [(edges, layout, columns)]
         while todo:
             edges, layout, columns = todo.pop()
             for edge in edges:
@@ -81,14 +102,9 @@ class Flow:
                         cohort = found
                     else:
                         continue
-                    if node.stage is not None:
-                        ready.append((node, cohort))
-                    elif node.evaluate is None:
-                        done.append((node, cohort))
-                    elif (made := self._computed(node, cohort, ended)) is not None:
-                        todo.append((node.edges, made.layout, made.columns))
+                    todo += node.arrive(cohort, passage)
                 except Exception as error:  # out of memory, mostly: no request may hang for it
-                    self._internal_error(node, layout, error)
+                    self._internal_error(node, layout.owners, error)
 
     def _joined(self, node: Node, side: int, layout: Layout, columns: Columns) -> Cohort | None:
         """One side of a node with several; the cohort it completes, if any."""
@@ -101,22 +117,8 @@ class Flow:
             return node.cohort(match.layout, match.sides)
         copies = Copies()
         cohort = node.cohort(match.layout, match.assemble(copies))
-        self._count_copies(node.name, copies)
+        self.count_copies(node.name, copies)
         return cohort
-
-    def _computed(self, node: Node, cohort: Cohort, ended: Ends) -> Cohort | None:
-        """A compute step's result; elements that failed go to `ended`."""
-        column, failed = node.compute(cohort)
-        made = Cohort(cohort.layout, (column,))
-        if not failed:
-            return made
-        for i, cause in failed.items():
-            owner = cohort.layout.owners[i]
-            error = InvalidArgument(str(cause), pipeline=owner.pipeline, node=node.name, request_id=owner.id)
-            error.__cause__ = cause
-            ended.append((owner, error))
-        good = [i for i in range(len(cohort)) if i not in failed]
-        return made.take(good, Copies(), "failed") if good else None
 
     def _execute(self, stage: StageRuntime, slot: Slot, entries: list[Entry]) -> Task | None:
         """Worker: run a group, hand on what it made; the next task for this thread."""
@@ -125,26 +127,26 @@ class Flow:
             run.run(entries)
         except Exception as error:  # ours, not the stage's: no request may hang for it
             for entry in entries:
-                self._internal_error(entry.node, entry.cohort.layout, error)
-        ready: Places = []
-        done: Places = []
-        ended: Ends = [(f.request, f.error) for f in run.failed] if run.failed else []
+                self._internal_error(entry.node, entry.cohort.layout.owners, error)
+        passage = Passage(self)
+        if run.failed:
+            passage.ended += [(f.element, f.error) for f in run.failed]
         for node, layout, columns in run.produced:
-            self.propagate(node.edges, layout, columns, ready, done, ended)
+            self.propagate(node.edges, layout, columns, passage)
         run.produced, run.failed = [], []  # an instance that rests keeps nothing alive
         for entry in entries:
             entry.done = True
-        task = self.post(ready, run.ended_ns, stage, slot)
-        if done or ended:
+        task = self.post(passage.ready, run.ended_ns, stage, slot)
+        if passage.done or passage.ended:
             if task is not None:  # callbacks may block, and no instance waits for them
                 self.workers.put(task)
-            self._finish(done, ended)
+            self._finish(passage.done, passage.ended)
             return None
         return task
 
-    def _internal_error(self, node: Node, layout: Layout, cause: Exception) -> None:
-        ended: list[tuple[Request, Outcome]] = []
-        for owner in layout.owners:
+    def _internal_error(self, node: Node, owners: Sequence[Element], cause: Exception) -> None:
+        ended: Ends = []
+        for owner in owners:
             text = f"internal error: {type(cause).__name__}: {cause}"
             error = StageFailed(text, pipeline=owner.pipeline, node=node.name, request_id=owner.id)
             error.__cause__ = cause
@@ -156,25 +158,24 @@ class Flow:
         entries: list[Entry] = []
         for node, cohort in ready:
             try:
-                whole = node.stage.entry(node, cohort, now)  # type: ignore[union-attr]  # what is ready is at a stage
+                whole = node.stage.entry(node, cohort, now)
                 if whole is not None:
                     entries.append(whole)
                 else:
                     entries += self._entries(node, cohort, now)
             except Exception as error:  # out of memory, mostly: no request may hang for it
-                self._internal_error(node, cohort.layout, error)
+                self._internal_error(node, cohort.layout.owners, error)
         task: Task | None = None
-        refused: list[tuple[Request, Outcome]] = []
+        refused: Ends = []
         with self.lock:
             if slot is not None and stage is not None:
                 stage.free.append(slot)
             for entry in entries:
                 target = entry.node.stage
-                assert target is not None
                 idle = target.idle_slot(entry.rows)
                 if idle is None:
                     refused += self._put(target, entry, now)
-                elif slot is not None and slot.thread is None and task is None and idle.thread is None:
+                elif slot is not None and slot.thread is None and task is None and _may_run_on(entry, idle):
                     task = partial(self._execute, target, idle, [entry])
                 else:
                     (idle.thread or self.workers).put(partial(self._execute, target, idle, [entry]))
@@ -186,18 +187,17 @@ class Flow:
             self.end(refused)
         return task
 
-    def _entries(self, node: Node, cohort: Cohort, now: int) -> list[Entry]:
+    def _entries(self, node: Call, cohort: Cohort, now: int) -> list[Entry]:
         """A cohort whose values, size or timeout need a look before it enters the inbox."""
-        assert node.stage is not None
         copies = Copies()
         entries = node.stage.entries(node, cohort, now, copies)
-        self._count_copies(node.name, copies)
+        self.count_copies(node.name, copies)
         if node.timeout_ns:
             for entry in entries:
                 self.clock.call_at(now + node.timeout_ns, partial(self._call_timeout, ref(entry)))
         return entries
 
-    def _put(self, stage: StageRuntime, entry: Entry, now: int) -> list[tuple[Request, Outcome]]:
+    def _put(self, stage: StageRuntime, entry: Entry, now: int) -> Ends:
         """(locked) Into the inbox, and out again if an instance is free; requests that it has no room for."""
         if entry.cohort.layout.living() == []:  # they ended before it came here: nothing would take it out again
             return []
@@ -208,9 +208,9 @@ class Flow:
         stage.put(entry)
         return self._dispatch(stage, now)
 
-    def _dispatch(self, stage: StageRuntime, now: int) -> list[tuple[Request, Outcome]]:
+    def _dispatch(self, stage: StageRuntime, now: int) -> Ends:
         """(locked) Hand groups to free instances; requests that waited too long."""
-        late: list[tuple[Request, Outcome]] = []
+        late: Ends = []
         for entry in stage.expired(now):
             late += _all_fail(entry, partial(DeadlineExceeded, "it waited longer than `queue.timeout` allows"))
         while (taken := stage.take(now)) is not None:
@@ -220,7 +220,7 @@ class Flow:
             stage.set_timer(until, partial(self._look, stage))
         return late
 
-    def _finish(self, done: Places, ended: Ends) -> None:
+    def _finish(self, done: list[tuple[Egress, Cohort]], ended: Ends) -> None:
         """Answer requests whose wanted outputs are all there, and tell the others why not."""
         if ended:
             self.end(ended)
@@ -229,13 +229,13 @@ class Flow:
             try:
                 self._answer(cohort)
             except Exception as error:  # out of memory, mostly: no request may hang for it
-                self._internal_error(node, cohort.layout, error)
+                self._internal_error(node, cohort.layout.owners, error)
 
     def _answer(self, cohort: Cohort) -> None:
         """All wanted outputs of these requests are there."""
         copies = Copies()
         ended = responses(cohort, self.clock.now(), copies)
-        self._count_copies(cohort.layout.owners[0].pipeline, copies)
+        self.count_copies(cohort.layout.owners[0].pipeline, copies)
         self.end(ended)
 
     # ---- timers
@@ -259,16 +259,37 @@ class Flow:
             late = self._dispatch(stage, self.clock.now())
         self.end(late)
 
-    def _count_copies(self, place: str, copies: Copies) -> None:
-        if not copies.bytes:
-            return
+    # ---- figures
+
+    def count(self, kind: str, node: str, events: Mapping[str, int], copies: Copies | None = None) -> None:
+        """Things that happened at a construct, and what it copied."""
         with self.lock:
-            total = self.copies.setdefault(place, Copies())
-            for reason, size in copies.bytes.items():
-                total.copied(size, reason)
+            for what, number in events.items():
+                self.events[kind, node, what] += number
+            if copies is not None and copies.bytes:
+                copies.move_to(self._copies_at(node))
+
+    def count_copies(self, place: str, copies: Copies) -> None:
+        if copies.bytes:
+            with self.lock:
+                copies.move_to(self._copies_at(place))
+
+    def _copies_at(self, place: str) -> Copies:
+        return self.copies.setdefault(place, Copies())
+
+    def bury(self, after: Aftermath) -> None:
+        """(locked) Take out of inboxes what has ended, and count what happened."""
+        for stage in after.bereft:
+            stage.drop_dead()
+        self.events.update(after.counts)
 
 
-def _all_fail(entry: Entry, error: Any) -> list[tuple[Request, Outcome]]:
+def _may_run_on(entry: Entry, idle: Slot) -> bool:
+    """Whether the thread that made a cohort goes on with it at once."""
+    return idle.thread is None and not entry.node.background
+
+
+def _all_fail(entry: Entry, error: Any) -> Ends:
     return [
         (o, error(pipeline=o.pipeline, node=entry.node.name, request_id=o.id))
         for o in entry.cohort.layout.owners

@@ -8,11 +8,10 @@ decides (call it under the engine's lock); `Match.assemble` moves tensors (call 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
-from .cohort import Cohort, Layout
-from .columns import Column, CopySink, Items, merge
-from .request import Request
+from .cohort import Layout
+from .columns import Column, CopySink, Items, chosen, merge
+from .element import Element
 
 Columns = tuple[Column | None, ...]
 Part = tuple[Layout, Columns, int]
@@ -47,7 +46,7 @@ class Match:
         if self.sides is not None:
             return self.sides
         assert self.parts is not None
-        return [_gather(side, copies) for side in self.parts]
+        return [gather(side, copies) for side in self.parts]
 
 
 class Join:
@@ -58,7 +57,7 @@ class Join:
     def __init__(self, sides: int) -> None:
         self.sides = sides
         self._pending: dict[Layout, _Pending] = {}
-        self._owners: dict[Request, list[Part | None]] = {}
+        self._owners: dict[Element, list[Part | None]] = {}
 
     def __len__(self) -> int:
         return len(self._pending) + len(self._owners)
@@ -85,7 +84,7 @@ class Join:
         return Match(layout, pending.sides, None)  # type: ignore[arg-type]  # none is missing
 
     def _overlapping(self, layout: Layout) -> list[Layout]:
-        """What is pending of its requests. Where much is pending, an arrival costs by its own size only."""
+        """What is pending of its elements. Where much is pending, an arrival costs by its own size only."""
         pending = self._pending
         if len(pending) <= FEW:
             return [p for p in pending if not layout.members.isdisjoint(p.owners)]
@@ -109,15 +108,15 @@ class Join:
             if not owner.done:
                 self._owners.setdefault(owner, [None] * self.sides)[side] = (layout, columns, i)
 
-    def purge(self, request: Request) -> None:
-        """Forget a request that has ended."""
-        self._owners.pop(request, None)
-        for layout in request.layouts:
+    def purge(self, element: Element) -> None:
+        """Forget an element that has ended."""
+        self._owners.pop(element, None)
+        for layout in element.layouts:
             if layout in self._pending and layout.living() == []:
                 del self._pending[layout]
 
 
-def _common_layout(ready: list[Request], arrived: Layout, parts: list[list[Part]]) -> Layout:
+def _common_layout(ready: list[Element], arrived: Layout, parts: list[list[Part]]) -> Layout:
     """A layout object that already stands for exactly these elements in this order, else a new one."""
     for layout in (arrived, *(side[0][0] for side in parts)):
         if len(layout) == len(ready) and all(a is b for a, b in zip(layout.owners, ready)):
@@ -125,17 +124,11 @@ def _common_layout(ready: list[Request], arrived: Layout, parts: list[list[Part]
     return Layout(tuple(ready))
 
 
-def _gather(parts: list[Part], copies: CopySink) -> Columns:
+def gather(parts: list[Part], copies: CopySink) -> Columns:
     """The columns of one side for parts in order."""
     first = parts[0]
-    if all(p[0] is first[0] for p in parts):
-        cohort = Cohort(first[0], first[1])
-        indices = [p[2] for p in parts]
-        if len(indices) == len(cohort) and _ascending(indices):
-            return first[1]
-        if indices[-1] - indices[0] + 1 == len(indices) and _ascending(indices):
-            return cohort.cut(indices[0], indices[-1] + 1).columns
-        return tuple(c if c is None else c.take(indices, copies, "join") for c in first[1])
+    if all(p[1] is first[1] for p in parts):
+        return chosen(first[1], [p[2] for p in parts], copies, "join")
     runs = _runs(parts)
     pieces = [tuple(c if c is None else c.cut(lo, hi) for c in columns) for columns, lo, hi in runs]
     counts = [hi - lo for _, lo, hi in runs]
@@ -162,7 +155,3 @@ def _runs(parts: Sequence[Part]) -> list[tuple[Columns, int, int]]:
         else:
             runs.append((layout, columns, index, index + 1))
     return [(columns, lo, hi) for _, columns, lo, hi in runs]
-
-
-def _ascending(indices: Sequence[int]) -> bool:
-    return all(b - a == 1 for a, b in pairwise(indices))

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 from .assemble import Gathered
 from .cohort import Cohort
+from .node import Call
 from .stage import Slot, StageRuntime
 from .stats import NodeStats
 from .trace import BatchRecord, Recorder
-from .variant import Node
 
-Part = tuple[Node, Cohort, int]
+Part = tuple[Call, Cohort, int]
 """A call site, its cohort, and when that was enqueued (ns)."""
 
 
@@ -62,7 +62,7 @@ class Ledger:
     def _trace(self, recorder: Recorder, parts: list[Part], rows: int, start: int, end: int) -> None:
         """One record for each call site in the batch."""
         for node, cohorts in by_node(parts):
-            owners = [o for c in cohorts for o in c.layout.owners]
+            ids = {o.serial: o.id for c in cohorts for o in c.layout.owners}  # each request once, however many items
             recorder.batches.append(
                 BatchRecord(
                     node.name,
@@ -71,16 +71,16 @@ class Ledger:
                     start,
                     end,
                     rows,
-                    tuple(o.id for o in owners),
+                    tuple(ids.values()),
                     node.name.partition(".")[0],
-                    tuple(o.serial for o in owners),
+                    tuple(ids),
                 )
             )
 
 
-def by_node(parts: Sequence[Part]) -> list[tuple[Node, list[Cohort]]]:
+def by_node(parts: Sequence[Part]) -> list[tuple[Call, list[Cohort]]]:
     """The cohorts of each call site; those of one stand side by side."""
-    found: list[tuple[Node, list[Cohort]]] = []
+    found: list[tuple[Call, list[Cohort]]] = []
     for node, cohort, _ in parts:
         if found and found[-1][0] is node:
             found[-1][1].append(cohort)

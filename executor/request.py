@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from backends.values import Value
 
+from .element import Element
 from .errors import RequestError
 
 if TYPE_CHECKING:
-    from .cohort import Layout
     from .variant import Variant
 
 _log = logging.getLogger("pipectl")
@@ -61,15 +61,12 @@ class Timings(dict[str, StepTiming]):
         raise KeyError(f"no timings of `{name}`; {hint}")
 
 
-class Request:
-    """One client call on its way. `done` turns true once and for all."""
+class Request(Element):
+    """One client call on its way."""
 
     __slots__ = (
         "arrived_ns",
-        "deadline_ns",
-        "done",
         "id",
-        "layouts",
         "level",
         "nbytes",
         "pipeline",
@@ -80,6 +77,11 @@ class Request:
         "values",
         "variant",
     )
+
+    id: str
+    serial: int
+    pipeline: str
+    level: int
 
     def __init__(
         self,
@@ -112,9 +114,18 @@ class Request:
         self.sink: Sink | None = sink
         """None once it has its outcome."""
         self.done = False
-        self.layouts: list[Layout] = []
-        """Every layout it is or was in; emptied when it ends, so that requests do not keep one another."""
+        self.layouts = []
+        self.runs = None
+        self.scopes = None
         self.timer: Any = None
+
+    @property
+    def root(self) -> Request:
+        return self
+
+    @property
+    def circuit(self) -> Variant:
+        return self.variant
 
     def __repr__(self) -> str:
         return f"Request({self.id!r}, {self.pipeline}{', done' if self.done else ''})"
@@ -132,6 +143,8 @@ class Response(Mapping[str, Value]):
         self.finished_ns = finished_ns
         self._outputs = outputs
         self._runs = [layout.executions for layout in request.layouts]
+        if request.runs:
+            self._runs += request.runs.values()
 
     def __getitem__(self, name: str) -> Value:
         return self._outputs[name]

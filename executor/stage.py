@@ -20,14 +20,18 @@ from .batcher import Entry, Group, Rhythm, Wait, decide
 from .clock import Clock, Timer
 from .cohort import NEVER, Cohort
 from .columns import Copies, CopySink
+from .element import Element
 from .grouping import Grouping
-from .request import Request
+from .node import Call
 from .stats import NodeStats
-from .variant import Node
 from .workers import Worker
 
 if TYPE_CHECKING:
     from .execute import Run
+
+
+_BACKLOG = LevelPolicy(max_rows=64)
+"""What may wait in the background; more is dropped."""
 
 
 class Slot:
@@ -71,13 +75,15 @@ class StageRuntime:
         self.repeatable = plan.contract.effects != "once"
         self.slots: list[Slot] = []
         self.free: list[Slot] = []
-        self.levels: list[list[Entry]] = [[] for _ in plan.queue.levels]
+        self.levels: list[list[Entry]] = [[] for _ in (*plan.queue.levels, None)]
+        """What waits by priority; in the last list what runs in the background, when nothing else waits."""
+        self._background = len(self.levels)
         self.rhythm = Rhythm()
         self.load_seconds = 0.0
         self._timed = any(level.timeout_ns for level in plan.queue.levels)
         self._timer: Timer | None = None
         self.learns = plan.batching.delay_ns != 0
-        self._uniform = self.grouping.uniform and len(self.levels) == 1
+        self._uniform = self.grouping.uniform and len(plan.queue.levels) == 1
         self._shares = not plan.has_rows and plan.instances > 1
         """Free instances share the elements of a cohort."""
 
@@ -102,16 +108,17 @@ class StageRuntime:
 
     # ---- in
 
-    def entry(self, node: Node, cohort: Cohort, now: int) -> Entry | None:
+    def entry(self, node: Call, cohort: Cohort, now: int) -> Entry | None:
         """A cohort as it enters the inbox, where it enters whole without a look at its values; else None."""
         if not self._uniform or node.timeout_ns or (self._shares and len(cohort.layout.owners) > 1):
             return None
         rows = self.assembler.rows(cohort.columns, node.binding, len(cohort.layout.owners))
         if self.max_rows and rows > self.max_rows:
             return None
-        return Entry(node, cohort, rows, None, 1, now, cohort.layout.deadline_ns)
+        level = self._background if node.background else 1
+        return Entry(node, cohort, rows, None, level, now, cohort.layout.deadline_ns)
 
-    def entries(self, node: Node, cohort: Cohort, now: int, copies: CopySink) -> list[Entry]:
+    def entries(self, node: Call, cohort: Cohort, now: int, copies: CopySink) -> list[Entry]:
         """A cohort as it enters the inbox: cut where group keys differ, or where it exceeds the row limit."""
         deadline = now + node.timeout_ns if node.timeout_ns else NEVER
         made = []
@@ -127,10 +134,10 @@ class StageRuntime:
             made += [Entry(node, p, n, key, level, now, min(deadline, p.layout.deadline_ns)) for p, n in pieces]
         return made
 
-    def _groups(self, cohort: Cohort, node: Node, copies: CopySink) -> list[tuple[Cohort, Hashable]]:
+    def _groups(self, cohort: Cohort, node: Call, copies: CopySink) -> list[tuple[Cohort, Hashable]]:
         """The cohort with its group key, taken apart where its elements must not, or had better not, share a batch."""
         keys = self.grouping.keys(cohort.columns, node.binding, len(cohort))
-        if len(self.levels) > 1 and node.priority is None:
+        if len(self.plan.queue.levels) > 1 and node.priority is None:
             wanted = [self._level(node, owner) for owner in cohort.layout.owners]
             keys = list(zip(keys, wanted)) if keys is not None else list(wanted)
         if keys is None:
@@ -143,7 +150,7 @@ class StageRuntime:
             groups.setdefault(key, []).append(i)
         return [(cohort.take(indices, copies, "group"), key) for key, indices in groups.items()]
 
-    def _pieces(self, cohort: Cohort, node: Node) -> list[tuple[Cohort, int]]:
+    def _pieces(self, cohort: Cohort, node: Call) -> list[tuple[Cohort, int]]:
         """Cuts at element boundaries of at most `max_rows` rows; an element that alone has more stays whole."""
         offsets = self.assembler.offsets(cohort.columns, node.binding, len(cohort))
         pieces: list[tuple[Cohort, int]] = []
@@ -157,7 +164,7 @@ class StageRuntime:
 
     def refuses(self, level: int, rows: int) -> LevelPolicy | None:
         """The policy that has no room for `rows` more, if so. (locked)"""
-        policy = self.plan.queue.levels[level - 1]
+        policy = _BACKLOG if level == self._background else self.plan.queue.levels[level - 1]
         entries = self.levels[level - 1]
         if not policy.max_rows or not entries:
             return None
@@ -169,8 +176,10 @@ class StageRuntime:
             self.rhythm.arrived(entry.arrived_ns)
         self.levels[entry.level - 1].append(entry)
 
-    def _level(self, node: Node, owner: Request) -> int:
+    def _level(self, node: Call, owner: Element) -> int:
         """The priority level of a request here: its call site's, else its own, else the default."""
+        if node.background:
+            return self._background
         queue = self.plan.queue
         wanted = node.priority or owner.level or queue.default_level
         return min(max(wanted, 1), len(queue.levels))
@@ -181,7 +190,7 @@ class StageRuntime:
         """A free instance and what it shall run now, if there is any. (locked)"""
         if not self.free:
             return None
-        decision = decide(self.levels, self.plan.batching, now, self.rhythm, self._fair_share())
+        decision = decide(self._served(), self.plan.batching, now, self.rhythm, self._fair_share())
         if isinstance(decision, Group):
             self._remove(decision.entries)
             return self.free.pop(), decision.entries
@@ -191,7 +200,7 @@ class StageRuntime:
         """When the inbox must be looked at again though nothing arrived; NEVER if not. (locked)"""
         until = NEVER
         if self.free:
-            decision = decide(self.levels, self.plan.batching, now, self.rhythm, self._fair_share())
+            decision = decide(self._served(), self.plan.batching, now, self.rhythm, self._fair_share())
             if isinstance(decision, Wait):
                 until = decision.until_ns
         if self._timed:
@@ -200,6 +209,12 @@ class StageRuntime:
                     due = (e.arrived_ns + policy.timeout_ns for e in entries if _may_wait_too_long(e, policy))
                     until = min(until, *due, NEVER)
         return until
+
+    def _served(self) -> list[list[Entry]]:
+        """The levels that the next batch may come from."""
+        if self.levels[-1] and any(self.levels[:-1]):
+            return self.levels[:-1]
+        return self.levels
 
     def _fair_share(self) -> int:
         """Rows a batch may take where each element runs alone, so that free instances share the work."""

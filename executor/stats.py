@@ -268,6 +268,8 @@ class Snapshot:
     stages: tuple[StageSnapshot, ...] = ()
     copied_bytes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Bytes copied outside of executions, by reason: at a node's join or inbox, or at a pipeline's end."""
+    constructs: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
+    """What happened at constructs: counts by kind (`arm`, `shadow`, `map`, `try`), node and what."""
 
 
 def sum_nodes(parts: Iterable[NodeStats]) -> tuple[NodeSnapshot, ...]:

@@ -51,14 +51,30 @@ class RequestRecord(NamedTuple):
     """Or the reason of its failure."""
 
 
-class Recorder:
-    """Keeps the last `limit` batches and requests. Appending is safe from any thread."""
+class RouteRecord(NamedTuple):
+    """Which arm of a `route` an element took, and why: its place among the shares, 0 to 1."""
 
-    __slots__ = ("batches", "requests")
+    request: str
+    serial: int
+    node: str
+    arm: str
+    place: float
+    lower: float
+    upper: float
+    """The arm's share is what lies between."""
+    key: str | None
+    """What the place is the hash of; None where it was drawn."""
+
+
+class Recorder:
+    """Keeps the last `limit` batches, requests and choices of routes. Appending is safe from any thread."""
+
+    __slots__ = ("batches", "requests", "routes")
 
     def __init__(self, limit: int = 100_000) -> None:
         self.batches: deque[BatchRecord] = deque(maxlen=limit)
         self.requests: deque[RequestRecord] = deque(maxlen=limit)
+        self.routes: deque[RouteRecord] = deque(maxlen=limit)
 
     def chrome(self, plan: Plan) -> dict[str, Any]:
         """Everything kept, in the Chrome trace format."""

@@ -1,0 +1,153 @@
+"""Nodes: the places that cohorts arrive at, and the edges between them.
+
+A node says what becomes of a cohort (`arrive`): it waits at a stage, it is at the end, or it goes on along edges, as
+one cohort or as several. Constructs are nodes too (`control`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from backends.values import Value
+from pipeline_dsl.ir import Binding, Constant
+from pipeline_dsl.plan import Step
+
+from .cohort import Cohort, Layout
+from .columns import Column, Copies, Items, Same
+from .compute import compiled
+from .errors import InvalidArgument
+from .join import Columns, Join
+
+if TYPE_CHECKING:
+    from .passage import Passage
+    from .stage import StageRuntime
+
+
+class Edge:
+    """Columns of a producer (by number) that go to one side of `target`; None: all, in order."""
+
+    __slots__ = ("columns", "side", "target")
+
+    def __init__(self, target: Node, side: int, columns: tuple[int, ...] | None) -> None:
+        self.target = target
+        self.side = side
+        self.columns = columns
+
+    def pick(self, produced: Columns) -> Columns:
+        return produced if self.columns is None else tuple(produced[i] for i in self.columns)
+
+
+Argument = tuple[int, int] | Constant | None
+"""(side, column of that side), a constant, or an absent optional."""
+Arguments = tuple[Argument, ...]
+Going = tuple[Sequence[Edge], Layout, Columns]
+"""Columns of a layout that go along edges."""
+
+
+class Node:
+    """One place that cohorts arrive at; what it is called, what it reads and who reads it."""
+
+    __slots__ = ("arguments", "background", "direct", "edges", "join", "name", "stage")
+
+    def __init__(self, name: str, arguments: Arguments, sides: int) -> None:
+        self.name = name
+        self.arguments = arguments
+        self.join = Join(sides) if sides > 1 else None
+        self.edges: tuple[Edge, ...] = ()
+        self.direct = arguments == tuple((0, i) for i in range(len(arguments)))
+        self.stage: StageRuntime | None = None
+        """Of a call: where it waits."""
+        self.background = False
+        """It is served when nothing else waits."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name})"
+
+    def cohort(self, layout: Layout, sides: Sequence[Columns]) -> Cohort:
+        """The cohort that the columns of all sides make here, constants filled in."""
+        if self.direct:
+            return Cohort(layout, sides[0])
+        return Cohort(layout, tuple(_argument(a, layout, sides) for a in self.arguments))
+
+    def arrive(self, cohort: Cohort, passage: Passage) -> Sequence[Going]:
+        """What becomes of a cohort that is complete here."""
+        raise NotImplementedError
+
+
+class Call(Node):
+    """A call site of a stage."""
+
+    __slots__ = ("binding", "priority", "timeout_ns")
+
+    stage: StageRuntime
+
+    def __init__(self, step: Step, arguments: Arguments, sides: int, stage: StageRuntime, background: bool) -> None:
+        super().__init__(step.node, arguments, sides)
+        self.stage = stage
+        self.background = background
+        self.binding: Binding = step.binding
+        self.timeout_ns = step.timeout_ns
+        self.priority = step.priority
+
+    def arrive(self, cohort: Cohort, passage: Passage) -> Sequence[Going]:
+        passage.ready.append((self, cohort))
+        return ()
+
+
+class Compute(Node):
+    """An expression, evaluated for one element after the other."""
+
+    __slots__ = ("evaluate",)
+
+    def __init__(self, step: Step, arguments: Arguments, sides: int) -> None:
+        super().__init__(step.node, arguments, sides)
+        self.evaluate: Callable[[Sequence[Value]], Value] = compiled(step)
+
+    def arrive(self, cohort: Cohort, passage: Passage) -> Sequence[Going]:
+        values: list[Value] = []
+        good: list[int] = []
+        owners = cohort.layout.owners
+        for i in range(len(owners)):
+            try:
+                values.append(self.evaluate([None if c is None else c.element(i) for c in cohort.columns]))
+                good.append(i)
+            except Exception as error:
+                cause = error.with_traceback(None)  # or it holds this frame, and so all values, in a cycle
+                passage.fail(owners[i], self, InvalidArgument(str(cause)), cause)
+        if not good:
+            return ()
+        layout = Cohort(cohort.layout, ()).take(good, Copies(), "failed").layout
+        return ((self.edges, layout, (Items(values),)),)
+
+
+class Egress(Node):
+    """The end of a pipeline: all wanted outputs are there."""
+
+    __slots__ = ()
+
+    def arrive(self, cohort: Cohort, passage: Passage) -> Sequence[Going]:
+        passage.done.append((self, cohort))
+        return ()
+
+
+class Yield(Node):
+    """The end of a region whose elements are those of its construct: they go on behind that."""
+
+    __slots__ = ("construct",)
+
+    def __init__(self, construct: Node, arguments: Arguments, sides: int) -> None:
+        super().__init__(construct.name, arguments, sides)
+        self.construct = construct
+
+    def arrive(self, cohort: Cohort, passage: Passage) -> Sequence[Going]:
+        return ((self.construct.edges, cohort.layout, cohort.columns),)
+
+
+def _argument(argument: Argument, layout: Layout, sides: Sequence[Columns]) -> Column | None:
+    if argument is None:
+        return None
+    if isinstance(argument, Constant):
+        return Same(argument.value, len(layout))
+    side, column = argument
+    return sides[side][column]

@@ -1,0 +1,40 @@
+"""What one thread carries through the graph: where cohorts have got to, and which elements have ended on the way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .cohort import Cohort
+from .element import Element
+from .errors import RequestError
+
+if TYPE_CHECKING:
+    from .flow import Flow
+    from .node import Call, Egress, Node
+    from .request import Outcome
+
+Places = list[tuple["Call", Cohort]]
+"""Cohorts and the calls they have reached."""
+
+
+class Passage:
+    """Filled on the way, emptied by who started it."""
+
+    __slots__ = ("done", "ended", "flow", "ready")
+
+    def __init__(self, flow: Flow) -> None:
+        self.flow = flow
+        self.ready: Places = []
+        """At stages."""
+        self.done: list[tuple[Egress, Cohort]] = []
+        """At the end of a pipeline."""
+        self.ended: list[tuple[Element, Outcome]] = []
+
+    def fail(self, element: Element, node: Node, error: RequestError, cause: Exception | None = None) -> None:
+        """An element ends at a node."""
+        error.pipeline = element.pipeline
+        error.node = error.node or node.name
+        error.request_id = element.id
+        if cause is not None:
+            error.__cause__ = cause
+        self.ended.append((element, error))
