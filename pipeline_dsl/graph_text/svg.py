@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from html import escape
+from zlib import crc32
 
 from pipeline_dsl.ir import Graph
 
@@ -22,51 +23,77 @@ def svg(graph: Graph, devices: Mapping[str, str] | None = None) -> str:
     """SVG text; ends with a newline."""
     drawn = picture(graph, devices)
     whole = level(drawn.boxes, drawn.arrows)
-    lines = [_head(drawn, whole), _style(drawn), _MARKER, '<rect class="paper" width="100%" height="100%"/>']
+    scope = _scope(drawn)
+    lines = [_head(drawn, whole, scope), _style(drawn, scope), _marker(scope)]
+    lines += ['<rect class="paper" width="100%" height="100%"/>', f'<g marker-end="url(#{scope}-head)">']
     lines += _level(whole, _MARGIN, _MARGIN, drawn.devices)
+    lines.append("</g>")
     lines += _legend(drawn, whole)
     return "\n".join([*lines, "</svg>"]) + "\n"
 
 
-def _head(drawn: Picture, whole: Level) -> str:
+def _head(drawn: Picture, whole: Level, scope: str) -> str:
     width = max(whole.placed.width, _legend_width(drawn)) + 2 * _MARGIN
     height = whole.placed.height + 2 * _MARGIN + (LINE + 12 if drawn.devices else 0)
     size = f'width="{_n(width)}" height="{_n(height)}" viewBox="0 0 {_n(width)} {_n(height)}"'
     title = f"<title>pipeline {_text(drawn.name)}</title>"
-    return f'<svg xmlns="http://www.w3.org/2000/svg" role="img" {size}>\n{title}'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" class="{scope}" role="img" {size}>\n{title}'
 
 
-def _style(drawn: Picture) -> str:
+def _style(drawn: Picture, scope: str) -> str:
+    """Rules for this picture alone: a page may hold several, whose devices differ."""
     classes = [("n", ""), *((f"d{i}", device) for i, device in enumerate(drawn.devices))]
-    light = "".join(_rules(name, colours(device)[0]) for name, device in classes)
-    dark = "".join(_rules(name, colours(device)[1]) for name, device in classes)
+    looks = [(name, *colours(device)) for name, device in classes]
+    light = [*_SHAPES, *_PAPER, *(rule for name, look, _ in looks for rule in _rules(name, look))]
+    dark = [*_DARK_PAPER, *(rule for name, _, look in looks for rule in _rules(name, look))]
     return "\n".join(
         [
             "<style>",
-            "text{font-family:ui-sans-serif,system-ui,sans-serif;font-size:12px;text-anchor:middle}",
-            ".title{font-weight:600}.compute rect,.outer rect{stroke-dasharray:4 3}",
-            ".edge{fill:none;stroke:#8c959f;stroke-width:1.2}.head{fill:#8c959f}",
-            ".label{font-size:10.5px;fill:#424a53;stroke:#ffffff;stroke-width:3px;paint-order:stroke}",
-            ".panel{fill:#ffffff;stroke:#afb8c1}.shadow{stroke-dasharray:6 4}",
-            ".caption{text-anchor:start;font-size:11px;font-style:italic;fill:#424a53}",
-            f".paper{{fill:#ffffff}}{light}",
+            *(f".{scope} {rule}" for rule in light),
             "@media (prefers-color-scheme:dark){",
-            ".label{fill:#b7bdc8;stroke:#0d1117}.panel{fill:#0d1117;stroke:#484f58}.caption{fill:#b7bdc8}",
-            f".paper{{fill:#0d1117}}{dark}",
+            *(f".{scope} {rule}" for rule in dark),
             "}",
             "</style>",
         ]
     )
 
 
-def _rules(name: str, look: Colours) -> str:
-    return f".{name}>rect{{fill:{look.fill};stroke:{look.line}}}.{name}>text{{fill:{look.text}}}"
-
-
-_MARKER = (
-    '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
-    '<path class="head" d="M0 0L8 4L0 8z"/></marker></defs>'
+_SHAPES = (
+    "text{font-family:ui-sans-serif,system-ui,sans-serif;font-size:12px;text-anchor:middle}",
+    ".title{font-weight:600}",
+    ":is(.compute,.outer)>rect{stroke-dasharray:4 3}",
+    ".edge{fill:none;stroke:#8c959f;stroke-width:1.2}",
+    ".head{fill:#8c959f}",
+    ".shadow{stroke-dasharray:6 4}",
+    ".label{font-size:10.5px;stroke-width:3px;paint-order:stroke}",
+    ".caption{text-anchor:start;font-size:11px;font-style:italic}",
 )
+_PAPER = (
+    ".paper{fill:#ffffff}",
+    ".label{fill:#424a53;stroke:#ffffff}",
+    ".panel{fill:#ffffff;stroke:#afb8c1}",
+    ".caption{fill:#424a53}",
+)
+_DARK_PAPER = (
+    ".paper{fill:#0d1117}",
+    ".label{fill:#b7bdc8;stroke:#0d1117}",
+    ".panel{fill:#0d1117;stroke:#484f58}",
+    ".caption{fill:#b7bdc8}",
+)
+
+
+def _rules(name: str, look: Colours) -> tuple[str, str]:
+    return f".{name}>rect{{fill:{look.fill};stroke:{look.line}}}", f".{name}>text{{fill:{look.text}}}"
+
+
+def _scope(drawn: Picture) -> str:
+    """A class for the rules of all pictures with these devices."""
+    return f"pipe-{crc32(' '.join(drawn.devices).encode()):08x}"
+
+
+def _marker(scope: str) -> str:
+    shape = 'viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto"'
+    return f'<defs><marker id="{scope}-head" {shape}><path class="head" d="M0 0L8 4L0 8z"/></marker></defs>'
 
 
 def _level(made: Level, x: float, y: float, devices: tuple[str, ...]) -> Iterator[str]:
@@ -127,7 +154,7 @@ def _line(points: list[Point]) -> str:
             middle = (y + to_y) / 2
             path += f"C{_n(x)} {_n(middle)} {_n(to_x)} {_n(middle)} {_n(to_x)} {_n(to_y)}"
         x, y = to_x, to_y
-    return f'<path class="edge" marker-end="url(#head)" d="{path}"/>'
+    return f'<path class="edge" d="{path}"/>'
 
 
 def _label(arrow: Arrow, x: float, y: float) -> str:
