@@ -1,14 +1,33 @@
 """A plan as text, for `pipectl plan` and golden files: stages and how they batch, then each pipeline by levels with
-runs, devices and copies, then what each key of the profile changed. Same plan, same text.
+runs, devices and copies, the regions of a construct below it, then what each key of the profile changed. Same plan,
+same text.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from .expression_text import expression_text, source_text, value_text
 from .literals import duration
-from .plan import Note, PipelinePlan, Plan, StagePlan, Step
+from .plan import (
+    BranchPlan,
+    CollectPlan,
+    ContextPlan,
+    Control,
+    MapPlan,
+    Note,
+    PipelinePlan,
+    Plan,
+    RegionPlan,
+    RoutePlan,
+    StagePlan,
+    Step,
+    StreamOfPlan,
+    TryPlan,
+    regions,
+)
 from .units import bytes_text
 
 Row = tuple[str, ...]
@@ -56,13 +75,14 @@ def _pipeline_lines(pipeline: PipelinePlan, plan: Plan) -> Iterator[str]:
     yield f"pipeline {pipeline.name}({inputs}) -> ({outputs})"
     yield f"  {_door(pipeline)}"
     names = slot_names(pipeline, plan)
-    yield from _indented(_step_rows(pipeline, plan, names))
+    yield from _indented(list(_step_rows(pipeline.steps, plan, names)))
     for port in pipeline.outputs:
         labels = f", labels {port.labels}" if port.labels else ""
         yield f"  return {port.name} = {source_text(port.source, names)}{labels}"
-    nodes = {step.node for step in pipeline.steps}
-    copies = [note for note in plan.notes if note.kind == "copy" and note.place in nodes]
-    yield from _indented([("copy", note.place, note.text) for note in copies])
+    nodes = {step.node for step in pipeline.every_step}
+    for kind in ("control", "copy"):
+        notes = [note for note in plan.notes if note.kind == kind and note.place in nodes]
+        yield from _indented([(kind, note.place, note.text) for note in notes])
 
 
 def _door(pipeline: PipelinePlan) -> str:
@@ -76,24 +96,76 @@ def _door(pipeline: PipelinePlan) -> str:
     return "requests: " + ", ".join(parts)
 
 
-def _step_rows(pipeline: PipelinePlan, plan: Plan, names: Sequence[str]) -> list[Row]:
-    rows: list[Row] = []
-    level = run = 0
-    for step in sorted(pipeline.steps, key=lambda s: (s.level, s.index)):
-        head = f"level {step.level}" if step.level != level else ""
-        level, run = step.level, step.run + 1
-        rows.append((head, f"run {run}", step.node, *_work(step, plan, names), _options(step)))
-    return rows
+def _step_rows(
+    steps: Sequence[Step], plan: Plan, names: Sequence[str], depth: int = 0, element: str = "request"
+) -> Iterator[Row]:
+    """The steps of a pipeline or region by levels, each construct followed by what is in it."""
+    margin = "  " * depth
+    level = 0
+    for step in sorted(steps, key=lambda s: (s.level, s.index)):
+        head = f"{margin}level {step.level}" if step.level != level else ""
+        level = step.level
+        yield head, f"run {step.run + 1}", step.node, *_work(step, plan, names, element), _options(step)
+        inner = "item" if isinstance(step.control, MapPlan) else element
+        for title, region in _titled(step):
+            yield f"{margin}  {title}", "", "", "", "", "", ""
+            yield from _step_rows(region.steps, plan, names, depth + 2, inner)
+            if region.yields:
+                given = ", ".join(source_text(source, names) for source in region.yields)
+                yield f"{margin}    yield", "", "", given, "", "", ""
 
 
-def _work(step: Step, plan: Plan, names: Sequence[str]) -> Row:
+def _titled(step: Step) -> Iterator[tuple[str, RegionPlan]]:
+    """The regions of a construct and what each is for."""
+    match step.control:
+        case BranchPlan(arms=arms):
+            for arm in arms:
+                values = "else" if arm.values is None else "case " + ", ".join(map(_plain, arm.values))
+                yield values, arm.region
+        case RoutePlan(arms=routed, shadows=shadows):
+            yield from ((f"to {arm.name}", arm.region) for arm in routed)
+            yield from ((f"shadow {arm.name}", arm.region) for arm in shadows)
+        case _:
+            yield from ((region.name, region) for region in regions(step.control))
+
+
+def _plain(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _work(step: Step, plan: Plan, names: Sequence[str], element: str) -> Row:
+    """What a step does, where, and how often."""
+    once = f"once per {element}"
+    if step.control is not None:
+        return _construct(step, step.control, names), "", once
     if step.stage < 0:
-        return expression_text(step.expression, names), "cpu", "once per request"
+        return expression_text(step.expression, names), "cpu", once
     stage = plan.stages[step.stage]
     args = zip(stage.inputs, step.args, strict=True)
     given = [f"{port.name} = {source_text(source, names)}" for port, source in args if source is not None]
-    how = {"rows": "all rows", "lift": "as one row", "each": "once per request"}[step.binding]
+    how = {"rows": "all rows", "lift": "as one row", "each": once}[step.binding]
     return f"{stage.name}({', '.join(given)})", stage.device, how
+
+
+def _construct(step: Step, control: Control, names: Sequence[str]) -> str:
+    """A construct's word and what it reads itself."""
+    args = [source_text(source, names) for source in step.args]
+    match control:
+        case BranchPlan(arms=arms):
+            return f"{'if' if arms[0].values == (True,) else 'match'} {args[0]}"
+        case RoutePlan(keyed=keyed):
+            return f"route by {args[0]}" if keyed else "route"
+        case MapPlan(sources=sources, body=body):
+            given = (names[slot].rpartition(".")[2] for slot in body.given)
+            return "map " + ", ".join(f"{item} in {source}" for item, source in zip(given, args[:sources]))
+        case TryPlan():
+            return "try"
+        case CollectPlan():
+            return f"collect({args[0]})"
+        case StreamOfPlan():
+            return f"stream_of({', '.join(args)})"
+        case ContextPlan(what=what, argument=argument):
+            return f"{what}({_plain(argument) if argument else ''})"
 
 
 def _options(step: Step) -> str:
@@ -107,11 +179,17 @@ def slot_names(pipeline: PipelinePlan, plan: Plan) -> list[str]:
     names = [""] * pipeline.slots
     for port in pipeline.inputs:
         names[port.slot] = port.name
-    for step in pipeline.steps:
+    for step in pipeline.every_step:
         short = step.node.removeprefix(f"{pipeline.name}.")
-        ports = plan.stages[step.stage].outputs if len(step.outputs) > 1 else ()
+        ports = step.ports
+        if step.stage >= 0 and len(step.outputs) > 1:
+            ports = tuple(port.name for port in plan.stages[step.stage].outputs)
         for i, slot in enumerate(step.outputs):
-            names[slot] = f"{short}.{ports[i].name}" if ports else short
+            bare = not ports or (step.control is not None and ports[i] == short.rpartition(".")[2])
+            names[slot] = short if bare else f"{short}.{ports[i]}"
+        for region in regions(step.control):
+            for slot, node in zip(region.given, region.names):
+                names[slot] = node.removeprefix(f"{pipeline.name}.")
     return names
 
 

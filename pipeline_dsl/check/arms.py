@@ -13,22 +13,21 @@ from pipeline_dsl import syntax
 
 def names_in(control: syntax.Control) -> Iterator[syntax.Ident]:
     """Every name that is defined below a construct, nested ones included."""
-    todo: list[syntax.Control] = [control]
-    while todo:
-        construct = todo.pop()
-        if isinstance(construct, syntax.Map):
-            yield from (item.name for item in construct.iters)
-        if isinstance(construct, syntax.Try) and construct.error is not None:
-            yield construct.error
-        for part in _parts(construct):
-            if isinstance(part, syntax.If):
-                todo.append(part)
-                continue
-            for statement in part.statements:
-                if isinstance(statement, syntax.Assign):
-                    yield from (target.name for target in statement.targets)
-                    if isinstance(statement.value, syntax.Control):
-                        todo.append(statement.value)
+    if isinstance(control, syntax.Map):
+        yield from (item.name for item in control.iters)
+    if isinstance(control, syntax.Try) and control.error is not None:
+        yield control.error
+    for part in _parts(control):
+        yield from names_in(part) if isinstance(part, syntax.If) else names_of(part)
+
+
+def names_of(body: syntax.Body) -> Iterator[syntax.Ident]:
+    """Every name that a body defines, those of its constructs included."""
+    for statement in body.statements:
+        if isinstance(statement, syntax.Assign):
+            yield from (target.name for target in statement.targets)
+            if isinstance(statement.value, syntax.Control):
+                yield from names_in(statement.value)
 
 
 def _parts(control: syntax.Control) -> list[syntax.Body | syntax.If]:

@@ -2,16 +2,18 @@
 
 Statements are taken top-down, once. Each pipeline is typed once, whoever calls it; a call of one pipeline by another
 copies its nodes (`inline`). All mistakes of a body are reported; whatever depends on a wrong value stays silent.
-Control constructs parse and are answered with E0599: their arms will be regions of their own below the body's.
+A construct's arms are typed as bodies of their own (`construct`), statement by statement as well.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from pipeline_dsl import ir, syntax
 from pipeline_dsl.diagnostics import Sink
 from pipeline_dsl.errors.calls import AmbiguousHandle
+from pipeline_dsl.errors.control import ReturnInArm
 from pipeline_dsl.errors.flow import (
     NotExecutable,
     NotUnpackable,
@@ -26,18 +28,24 @@ from pipeline_dsl.operations import Typed
 from pipeline_dsl.sizes import Size
 from pipeline_dsl.source import Span
 
-from .arms import names_in, names_read
-from .body import Body, Ids
+from .arms import names_in, names_of
+from .body import Body, Ids, Shared
+from .branches import if_, match
 from .callees import callees
+from .construct import Construct
 from .fitting import fitted
 from .flow_calls import SEQUENCE_ADVICE, STREAM_ADVICE
 from .flow_exprs import outcome_of
+from .maps import map_
 from .order import in_order
-from .regions import Outcome, Region, Results, Value, Variable
+from .ragged import upper_bound
+from .regions import Inner, Outcome, Region, Results, Value, Variable
 from .returns import no_return, return_
+from .routes import route
 from .scope import PipelineBinding
 from .signatures import sizes_of, type_of
 from .substitution import Substitution
+from .tries import try_
 
 
 @dataclass(slots=True)
@@ -46,6 +54,8 @@ class Graphs:
 
     sink: Sink
     done: dict[PipelineBinding, ir.Graph | None] = field(default_factory=dict)
+    stages: dict[str, ir.Stage] = field(default_factory=dict)
+    """Those that are called so far."""
 
     def of(self, pipeline: PipelineBinding) -> ir.Graph | None:
         """The graph of a pipeline, or None after reporting its mistakes."""
@@ -94,14 +104,26 @@ def _start(pipeline: PipelineBinding, graphs: Graphs) -> Body:
                 region.later.setdefault(target.name.text, target.name.span)
     names = Substitution()
     names.sizes.update((s, Size.of(s)) for size in sizes_of(signature.inputs).values() for s in size.symbols)
-    taken = {*region.later, *(p.name for p in signature.inputs)}
-    body = Body(pipeline, graphs.sink, graphs.done, region, Ids(pipeline.name, taken), names)
+    counts = Counter(name.text for name in names_of(decl.body) if name.text != "_")
+    taken = {*counts, *(p.name for p in signature.inputs)}
+    repeated = frozenset(name for name, count in counts.items() if count > 1)
+    shared = Shared(graphs.done, graphs.stages, regions=[region])
+    _note_limits(shared, signature)
+    body = Body(pipeline, graphs.sink, shared, region, Ids(pipeline.name, taken, repeated), names)
     for port, written in zip(signature.inputs, decl.signature.inputs, strict=True):
         node = f"{pipeline.name}.{port.name}"
         body.nodes.append(ir.Input(id=node, span=written.span, port=port))
         value = Value(Typed(port.type), ir.Ref(node, port.name), written.name.span, port.name)
         region.variables[port.name] = Variable(value, written.name.span, "input")
     return body
+
+
+def _note_limits(shared: Shared, signature: ir.Signature) -> None:
+    """What `where` says of the sizes of a pipeline's inputs."""
+    for name, size in sizes_of(signature.inputs).items():
+        limit = upper_bound(name, signature)
+        if limit is not None and size.symbol is not None:
+            shared.limits[size.symbol] = limit
 
 
 def _streams(body: Body) -> None:
@@ -130,10 +152,23 @@ def _statement(body: Body, statement: syntax.Statement, returns: list[syntax.Ret
                 body.report(StrayBlock(statement.span, key))
 
 
+def _inside(body: Body, statement: syntax.Statement) -> None:
+    """A statement of an arm, other than `yield`."""
+    if isinstance(statement, syntax.Assign):
+        _assign(body, statement)
+    elif isinstance(statement, syntax.Return):
+        body.report(ReturnInArm(statement.span))
+        for out in statement.outs:
+            outcome_of(body, out.value)
+    elif isinstance(statement, syntax.Nested):
+        body.report(StrayBlock(statement.span, str(statement.key), "an arm", "`yield`"))
+
+
 def _assign(body: Body, assign: syntax.Assign) -> None:
     value = assign.value
     if isinstance(value, syntax.Control):
-        _control(body, assign, value)
+        for target, part in zip(assign.targets, _control(body, assign, value), strict=True):
+            _define(body, target, part, value.span)
         return
     outcome = outcome_of(body, value, _node_name(body, assign.targets))
     if len(assign.targets) == 1:
@@ -148,7 +183,7 @@ def _node_name(body: Body, targets: tuple[syntax.Target, ...]) -> str | None:
     """The name of the node: the first target that is not `_`, unless that name is taken."""
     for target in targets:
         if target.name.text != "_":
-            return None if target.name.text in body.region.variables else target.name.text
+            return None if body.region.find(target.name.text) else target.name.text
     return None
 
 
@@ -177,7 +212,7 @@ def _define(body: Body, target: syntax.Target, outcome: Outcome, span: Span) -> 
     body.failed = body.failed or outcome is None
     if name.text == "_":
         return
-    first = body.region.variables.get(name.text)
+    first = body.region.find(name.text)
     if first is not None:
         body.report(SecondAssignment(name.span, name.text, first.span))
         first.outcome = None  # which of the two is meant below is anyone's guess
@@ -205,33 +240,42 @@ def _annotated(body: Body, target: syntax.Target, annotation: syntax.TypeExpr, o
     return fitted(body, outcome, declared, f"`{target.name}`", span, annotation.span)
 
 
-def _control(body: Body, assign: syntax.Assign, control: syntax.Control) -> None:
-    """What the construct gives is unknown; what its arms name stays theirs."""
-    word = type(control).__name__.lower()
-    span = Span(control.span.source, control.span.start, control.span.start + len(word))
-    body.report(NotExecutable(span, f"`{word}`", _ADVICE[word]))
+def _control(body: Body, assign: syntax.Assign, control: syntax.Control) -> list[Outcome]:
+    """What each target of a construct stands for."""
+    _note_names(body, control)
+    construct = Construct.of(body, _node_name(body, assign.targets), assign, control, _inside)
+    match control:
+        case syntax.If():
+            return if_(construct, control)
+        case syntax.Match():
+            return match(construct, control)
+        case syntax.Map():
+            return map_(construct, control)
+        case syntax.Route():
+            return route(construct, control)
+        case syntax.Try():
+            return try_(construct, control)
+
+
+def _note_names(body: Body, control: syntax.Control) -> None:
+    """Names that only arms have: whoever reads them outside is told so."""
+    inner = body.region.inner
+    if isinstance(control, syntax.Route):
+        shadows = (arm for arm in control.arms if isinstance(arm, syntax.ShadowArm))
+        for name in (name for arm in shadows for name in names_of(arm.body)):
+            inner.setdefault(name.text, Inner(name.span, shadow=True))
     for name in names_in(control):
-        body.region.inner.setdefault(name.text, name.span)
-    for read in names_read(control):
-        body.scope.mark_used(read)
-    for target in assign.targets:
-        _define(body, target, None, assign.span)
+        inner.setdefault(name.text, Inner(name.span))
 
 
-_ADVICE = {
-    "if": "use `select(c, a, b)` on single values, or decide in a python stage",
-    "match": "use `select(c, a, b)` on single values, or decide in a python stage",
-    "map": "give the stages a row axis `*` and call them on all items at once",
-    "route": "call one of the stages",
-    "try": "write the call without `try`; its failure ends the request",
-}
+_ADVICE = {"input": "remove it, if no client sends it", "item": "begin its name with `_`, or remove its source"}
 
 
 def _unused(body: Body) -> None:
-    """Names that nobody reads; `_x` says that this is meant."""
-    for name, variable in body.region.variables.items():
-        if not variable.used and not name.startswith("_"):
-            advice = "remove it, or write `_` for what is not needed"
-            if variable.kind == "input":
-                advice = "remove it, if no client sends it"
-            body.sink.add(Unused(variable.span, variable.kind, name, advice).diagnostic())
+    """Names that nobody reads, those of arms too; `_x` says that this is meant, and the error of a fallback has to
+    have a name before it can be read."""
+    for region in body.shared.regions:
+        for name, variable in region.variables.items():
+            if not variable.used and not name.startswith("_") and variable.kind != "error":
+                advice = _ADVICE.get(variable.kind, "remove it, or write `_` for what is not needed")
+                body.sink.add(Unused(variable.span, variable.kind, name, advice).diagnostic())

@@ -23,9 +23,11 @@ from .body import Body, constant, outputs_of
 from .fitting import call_rank_mistake, edge_of, kind_mistake, size_mistake
 from .flow_options import call_options
 from .inline import Inlining
+from .ragged import upper_bound
 from .regions import Outcome, Results, Value
 from .rowrules import BoundCall, Conflict, bind
 from .scope import PipelineBinding, StageBinding
+from .substitution import Substitution
 from .unify import Mismatch
 
 NEEDS_RULE = frozenset({"onnx", "torch", "tensorrt", "remote"})
@@ -54,6 +56,7 @@ def call_stage(
 ) -> Results | None:
     """The outputs of a stage's call. version, pinned: as in `ranker@4`, and where that stands."""
     declared = stage.stage
+    body.shared.stages[declared.name] = declared
     if not _executable(body, stage):
         return None
     callee = _callee_of(declared)
@@ -132,7 +135,7 @@ def call_pipeline(body: Body, pipeline: PipelineBinding, site: Site) -> Results 
     if site.options:
         where = site.options[0].argument.span.to(site.options[-1].argument.span)
         body.report(NotExecutable(where, "`with` on a call of a pipeline", "put it on the stage calls inside"))
-    graph = body.graphs[pipeline]
+    graph = body.shared.graphs[pipeline]
     call = _bound(body, callee, site)
     if call is None:
         return None
@@ -144,12 +147,14 @@ def call_pipeline(body: Body, pipeline: PipelineBinding, site: Site) -> Results 
         body.failed = True
         declared = ((p.name, kind) for p, kind in zip(pipeline.signature.outputs, bound.results, strict=True))
         return outputs_of(callee.shown, node, declared, site.span)
-    if len(body.nodes) + len(graph.nodes) > LARGEST:
+    body.shared.inlined += graph.size
+    if len(body.nodes) + body.shared.inlined > LARGEST:
         body.report(TooLarge(site.callee, body.binding.name, LARGEST))
         return None
     inlining = Inlining(graph, node, call.operands(body), bound.names)
     inlining.run()
     body.nodes += inlining.nodes
+    body.fresh |= bound.names.made
     return _inlined(callee, inlining, site.span)
 
 
@@ -255,10 +260,20 @@ def _typed(body: Body, callee: Callee, call: _Call, site: Site, node: str) -> Bo
     if isinstance(bound, BoundCall):
         for at in bound.unchecked:
             body.report(Unchecked(_edge(callee, call, at)))
+        _note_sizes(body, callee.signature, bound.names)
         return None if call.poisoned else bound
     for conflict in bound:
         _report(body, callee, call, conflict)
     return None
+
+
+def _note_sizes(body: Body, signature: ir.Signature, names: Substitution) -> None:
+    """The sizes that a call makes, and what its `where` says of them."""
+    body.fresh |= names.made
+    for symbol, size in names.sizes.items():
+        limit = upper_bound(symbol.name, signature) if size.symbol in names.made else None
+        if limit is not None and size.symbol is not None:
+            body.shared.limits[size.symbol] = limit
 
 
 def _edge(callee: Callee, call: _Call, at: int) -> Edge:

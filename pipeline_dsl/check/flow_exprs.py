@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from pipeline_dsl import syntax
 from pipeline_dsl.errors.calls import NoMembers, NoSuchArgument, TensorOperand, UnknownOutput, WrongCount
+from pipeline_dsl.errors.control import ShadowVariable
 from pipeline_dsl.errors.flow import NotExecutable, UsedBeforeDefinition, UsedOutsideArm
 from pipeline_dsl.errors.names import NotComputable, UnknownName, WrongKind
 from pipeline_dsl.operations import (
@@ -26,7 +27,7 @@ from .body import Body, constant
 from .flow_calls import Site, call_pipeline, call_stage, single
 from .flow_operations import applied
 from .lookup import kind_of, member
-from .regions import Outcome, Results, Value
+from .regions import Missing, Outcome, Results, Value
 from .scope import Binding, ErrorBinding, ModuleBinding, PipelineBinding, StageBinding, ValueBinding
 from .values import evaluate
 
@@ -75,10 +76,10 @@ def value_of(body: Body, expr: syntax.Expr) -> Value | None:
 
 
 def _name(body: Body, expr: syntax.Name) -> Outcome:
-    variable = body.region.use(expr.text)
-    if variable is not None:
-        return variable.outcome
-    found = None if expr.text in body.region.later else body.scope.use(expr.text)
+    outcome = body.region.use(expr.text)
+    if not isinstance(outcome, Missing):
+        return outcome
+    found = None if body.region.defined_later(expr.text) else body.scope.use(expr.text)
     if found is None:
         _unknown(body, expr)
         return None
@@ -101,21 +102,22 @@ def _declared(found: Binding) -> Span:
 
 
 def _unknown(body: Body, expr: syntax.Name) -> None:
-    region = body.region
-    if expr.text in region.later:
-        body.report(UsedBeforeDefinition(expr.span, expr.text, region.later[expr.text]))
-    elif expr.text in region.inner:
-        body.report(UsedOutsideArm(expr.span, expr.text, region.inner[expr.text]))
+    later, inner = body.region.defined_later(expr.text), body.region.inside_an_arm(expr.text)
+    if later is not None:
+        body.report(UsedBeforeDefinition(expr.span, expr.text, later))
+    elif inner is not None:
+        mistake = ShadowVariable if inner.shadow else UsedOutsideArm
+        body.report(mistake(expr.span, expr.text, inner.span))
     else:
-        names = (*region.variables, *body.scope.visible_names())
+        names = (*body.region.visible, *body.scope.visible_names())
         body.report(UnknownName(expr.span, expr.text, names))
 
 
 def _member(body: Body, expr: syntax.Member, name: str | None) -> Outcome:
     root = expr.value
-    if isinstance(root, syntax.Name) and root.text not in body.region.variables:
+    if isinstance(root, syntax.Name) and body.region.find(root.text) is None:
         found = body.scope.lookup(root.text)
-        if isinstance(found, ModuleBinding) and root.text not in body.region.later:
+        if isinstance(found, ModuleBinding) and body.region.defined_later(root.text) is None:
             inner = _of_module(body, (_ident(root), expr.name))
             return None if inner is None else _value(body, inner, expr.span, expr.name.text)
     outcome = outcome_of(body, root, name)
@@ -207,7 +209,8 @@ def _builtin(body: Body, expr: syntax.Call, callee: syntax.Name) -> Outcome:
         return _compile_time(body, expr)
     if name in LATER:
         body.report(NotExecutable(callee.span, f"built-in `{name}`", "pass what it gives as an input for now"))
-    elif (variable := body.region.use(name)) is not None:
+    elif (variable := body.region.find(name)) is not None:
+        variable.used = True
         body.report(WrongKind(callee.span, name, "a variable", "a stage or a pipeline", variable.span))
     else:
         known = (*body.scope.visible_names(), *FUNCTIONS)

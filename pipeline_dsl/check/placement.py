@@ -88,7 +88,7 @@ def _check_node(
         if isinstance(node, ir.Compute):
             if _is_numeric(ref, graph):
                 sink.add(DeviceRead(node.span, ref.node, place.device, place.span).diagnostic())
-        elif made[node.id].device not in (place.device, "any"):
+        elif isinstance(node, ir.Call) and made[node.id].device not in (place.device, "any"):
             _check_copy(node, ref, graph, made, stages, sink)
 
 

@@ -26,6 +26,8 @@ class Substitution:
     """What `*` becomes; None: the axis is dropped, one row was lifted."""
     sizes: dict[Symbol, Size] = field(default_factory=dict)
     unknown: set[Symbol] = field(default_factory=set)
+    made: set[Symbol] = field(default_factory=set)
+    """The fresh symbols."""
 
     def is_free(self, symbol: Symbol) -> bool:
         """Whether nothing has been said about a symbol yet."""
@@ -43,7 +45,9 @@ class Substitution:
     def fresh(self, symbol: Symbol) -> Symbol:
         """A symbol that stands for this name at this place only."""
         origin = f"{symbol.origin}, in {self.origin}" if symbol.origin else self.origin
-        return Symbol(symbol.name, origin)
+        found = Symbol(symbol.name, origin)
+        self.made.add(found)
+        return found
 
     def type(self, type: TensorType) -> TensorType:
         """A type at this place."""

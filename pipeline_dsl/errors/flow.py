@@ -278,11 +278,13 @@ class StrayBlock(Mistake):
     title = "missing or misplaced `return` or `yield`"
     span: Span
     name: str
+    place: str = "a pipeline's body"
+    end: str = "`return`"
 
     def diagnostic(self) -> Diagnostic:
         return self.at(
             self.span,
-            f"a pipeline's body holds assignments and one `return`, not a block `{self.name}`",
+            f"{self.place} holds assignments and one {self.end}, not a block `{self.name}`",
             help="settings stand in a `profile`",
         )
 

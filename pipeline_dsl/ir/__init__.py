@@ -27,6 +27,7 @@ from .nodes import (
     Ref,
     StreamOf,
 )
+from .rewrite import with_leaves, with_operands, with_regions
 from .schedule import ParamValue, Program, Schedule, Settings, SettingValue
 from .stages import (
     Bound,
@@ -89,4 +90,7 @@ __all__ = [
     "regions",
     "results",
     "walk",
+    "with_leaves",
+    "with_operands",
+    "with_regions",
 ]

@@ -29,7 +29,7 @@ def regions(node: AnyNode) -> tuple[Region, ...]:
         case Branch(arms=arms):
             return tuple(arm.region for arm in arms)
         case Route(arms=arms, shadows=shadows):
-            return tuple(arm.region for arm in (*arms, *shadows))
+            return (*(arm.region for arm in arms), *(shadow.region for shadow in shadows))
         case Map(body=body):
             return (body,)
         case Try(body=body, fallback=fallback):
@@ -123,7 +123,7 @@ class Graph:
     ) -> Graph:
         """The graph of nodes given in definition order. ValueError if two have one id."""
         graph = Graph(name, signature, tuple(nodes), doc, sequence, span)
-        if len(graph._by_id) < sum(1 for _ in walk(graph.nodes)):
+        if len(graph._by_id) < graph.size:
             raise ValueError(f"graph `{name}` has two nodes of one id")
         return graph
 
@@ -144,6 +144,11 @@ class Graph:
     @cached_property
     def _by_id(self) -> dict[str, AnyNode]:
         return {node.id: node for node in walk(self.nodes)}
+
+    @cached_property
+    def size(self) -> int:
+        """How many nodes it has, those in regions included."""
+        return sum(1 for _ in walk(self.nodes))
 
     def node(self, id: str) -> AnyNode:
         """The node of an id, in whatever region. KeyError if there is none."""

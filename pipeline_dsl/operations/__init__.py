@@ -17,7 +17,7 @@ from pipeline_dsl.types import TensorType
 
 from .arrays import ARRAYS
 from .base import UNKNOWN, Operation, OperationError, Problem, Typed, scalar
-from .convert import adapt, fit, limits, to_dtype
+from .convert import adapt, common, fit, limits, to_dtype
 from .scalars import SCALARS, meet
 from .subscripts import SUBSCRIPTS
 from .text import TEXT, placeholders, shown
@@ -94,6 +94,7 @@ __all__ = [
     "Problem",
     "Typed",
     "apply",
+    "common",
     "fit",
     "limits",
     "meet",

@@ -98,7 +98,7 @@ class Note:
     """Something `pipectl plan` says about a place (a node id, a stage, a pipeline)."""
 
     place: str
-    kind: Literal["batching", "copy", "setting", "artifact"]
+    kind: Literal["batching", "control", "copy", "setting", "artifact"]
     text: str
     bytes: int = 0
     """Per row, for a copy."""

@@ -59,6 +59,8 @@ class Step:
     timeout_ns: int | None = None
     priority: int | None = None
     control: Control | None = None
+    ports: tuple[str, ...] = ()
+    """Names of the outputs of a construct, for people; those of a call are its stage's."""
 
 
 # ---- constructs
@@ -76,6 +78,8 @@ class RegionPlan:
     steps: tuple[Step, ...]
     yields: tuple[Source, ...]
     """One for each output of the construct (without `ok` of a map that marks)."""
+    names: tuple[str, ...] = ()
+    """Of the given slots, for people: node ids."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pipeline_dsl.ir import Constant
-from pipeline_dsl.plan import PipelinePlan, Slot, Source, StagePlan, Step
-from pipeline_dsl.types import Rest, Sized, TensorType
+from pipeline_dsl.operations import scalar
+from pipeline_dsl.plan import MapPlan, PipelinePlan, Slot, Source, StagePlan, Step, TryPlan
+from pipeline_dsl.types import Ragged, Rest, Sized, TensorType
 
 
 def known_sizes(pipelines: Iterable[PipelinePlan], stages: Sequence[StagePlan]) -> Mapping[int, frozenset[str]]:
@@ -15,7 +16,7 @@ def known_sizes(pipelines: Iterable[PipelinePlan], stages: Sequence[StagePlan]) 
     found: dict[tuple[int, str], set[int | None]] = defaultdict(set)
     for pipeline in pipelines:
         types = slot_types(pipeline)
-        for step in pipeline.steps:
+        for step in pipeline.every_step:
             for name, number in _sizes(step, stages, types):
                 found[step.stage, name].add(number)
     known: dict[int, set[str]] = defaultdict(set)
@@ -29,7 +30,7 @@ def fixed_ports(pipelines: Iterable[PipelinePlan], stages: Sequence[StagePlan]) 
     """Input ports that get one constant, or nothing, at every call; by stage index."""
     found: dict[tuple[int, str], list[Source]] = defaultdict(list)
     for pipeline in pipelines:
-        for step in pipeline.steps:
+        for step in pipeline.every_step:
             if step.stage >= 0:
                 for port, source in zip(stages[step.stage].inputs, step.args, strict=True):
                     found[step.stage, port.name].append(source)
@@ -43,9 +44,28 @@ def fixed_ports(pipelines: Iterable[PipelinePlan], stages: Sequence[StagePlan]) 
 def slot_types(pipeline: PipelinePlan) -> dict[int, TensorType]:
     """The type of each slot."""
     types = {port.slot: port.type for port in pipeline.inputs}
-    for step in pipeline.steps:
+    for step in pipeline.every_step:
         types.update(zip(step.outputs, step.types, strict=True))
+        types.update(given_types(step, types))
     return types
+
+
+def given_types(step: Step, types: Mapping[int, TensorType]) -> Iterator[tuple[int, TensorType]]:
+    """The slots that a construct gives its regions: items of a `map`, the error of a `try`."""
+    if isinstance(step.control, MapPlan):
+        for slot, source in zip(step.control.body.given, step.args, strict=False):
+            if isinstance(source, Slot):
+                yield slot, item_type(types[source.index])
+            elif source is not None:
+                yield slot, item_type(source.type)
+    elif isinstance(step.control, TryPlan):
+        yield from ((slot, scalar("json")) for slot in step.control.fallback.given)
+
+
+def item_type(kind: TensorType) -> TensorType:
+    """The type of one item along the first dim, whose ragged sizes are plain ones."""
+    dims = (Sized(d.size) if isinstance(d, Ragged) else d for d in kind.dims[1:])
+    return kind.with_dims(tuple(dims))
 
 
 def _sizes(

@@ -7,14 +7,28 @@ device it was made in is not copied.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline_dsl.ir import Binding
-from pipeline_dsl.plan import Form, Note, PipelinePlan, PortPlan, Slot, StagePlan, Step
+from pipeline_dsl.operations import scalar
+from pipeline_dsl.plan import (
+    Form,
+    MapPlan,
+    Note,
+    PipelinePlan,
+    PortPlan,
+    Slot,
+    Source,
+    StagePlan,
+    Step,
+    TryPlan,
+    regions,
+)
 from pipeline_dsl.row_bytes import row_bytes, row_bytes_text
 from pipeline_dsl.types import TensorType
 
+from .call_facts import item_type
 from .devices import CPU
 
 
@@ -35,7 +49,7 @@ class _Made:
 def copy_notes(pipeline: PipelinePlan, stages: Sequence[StagePlan]) -> Iterator[Note]:
     """The copies of one pipeline in the order of its steps."""
     made = _made(pipeline, stages)
-    for step in pipeline.steps:
+    for step in pipeline.every_step:
         if step.stage < 0:
             continue
         stage = stages[step.stage]
@@ -49,10 +63,48 @@ def _made(pipeline: PipelinePlan, stages: Sequence[StagePlan]) -> dict[int, _Mad
     for port in pipeline.inputs:
         form: Form = "ragged" if port.type.is_ragged else "dense"
         made[port.slot] = _Made(port.name, port.type, CPU, form, (), None)
-    for step in pipeline.steps:
-        for i, (slot, type_) in enumerate(zip(step.outputs, step.types, strict=True)):
-            made[slot] = _result(step, i, type_, stages)
+    _add(pipeline.steps, stages, made)
     return made
+
+
+def _add(steps: Iterable[Step], stages: Sequence[StagePlan], made: dict[int, _Made]) -> None:
+    """What steps make, those in regions before the construct that hands their values on."""
+    for step in steps:
+        for slot, source in _items(step):
+            made[slot] = _item(step, source, made)
+        for region in regions(step.control):
+            made.update((slot, _Made(step.node, scalar("json"), CPU, "scalar", (), "each")) for slot in _errors(step))
+            _add(region.steps, stages, made)
+        for i, (slot, type_) in enumerate(zip(step.outputs, step.types, strict=True)):
+            made[slot] = _result(step, i, type_, stages) if step.control is None else _handed_on(step, i, type_, made)
+
+
+def _items(step: Step) -> Iterator[tuple[int, Source]]:
+    """The slot of each item of a `map`, and what it is an item of."""
+    if isinstance(step.control, MapPlan):
+        yield from zip(step.control.body.given, step.args, strict=False)
+
+
+def _errors(step: Step) -> tuple[int, ...]:
+    return step.control.fallback.given if isinstance(step.control, TryPlan) else ()
+
+
+def _item(step: Step, source: Source, made: Mapping[int, _Made]) -> _Made:
+    """An item is where its source is."""
+    if not isinstance(source, Slot):
+        kind = item_type(source.type) if source is not None else scalar("json")
+        return _Made(f"an item of {step.node}", kind, CPU, "dense", (), "each")
+    whole = made[source.index]
+    form: Form = "dense" if whole.form in ("ragged", "padded", "packed") else whole.form
+    return _Made(f"an item of {whole.by}", item_type(whole.type), whole.device, form, (), "each")
+
+
+def _handed_on(step: Step, index: int, type_: TensorType, made: Mapping[int, _Made]) -> _Made:
+    """A result of a construct is where its regions make it, if that is one place."""
+    yields = [region.yields[index] for region in regions(step.control) if index < len(region.yields)]
+    devices = {made[source.index].device if isinstance(source, Slot) else CPU for source in yields}
+    form: Form = "ragged" if type_.is_ragged else "dense"
+    return _Made(step.node, type_, devices.pop() if len(devices) == 1 else CPU, form, (), "each")
 
 
 def _result(step: Step, index: int, type_: TensorType, stages: Sequence[StagePlan]) -> _Made:

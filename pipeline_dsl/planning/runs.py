@@ -4,7 +4,8 @@ A step goes on its producer's run when (DESIGN: nodes, instances, runs)
 - everything it reads was made in that run, so all of it is in one cohort, and the run's last step is what it follows;
 - whatever else reads that last step comes after this one anyway;
 - both are on one device, and its stage has no other call site whose batches it would miss;
-- it waits for nobody (delay 0) and takes any cohort the run may bring (`max` not smaller, counted in equal rows).
+- it waits for nobody (delay 0) and takes any cohort the run may bring (`max` not smaller, counted in equal rows);
+- neither of the two is a construct. What is in its regions has runs of its own there.
 """
 
 from __future__ import annotations
@@ -28,9 +29,12 @@ class Place:
     waits: bool = False
     shared: bool = False
     """Its stage has other call sites."""
+    alone: bool = False
+    """Nothing goes on its run: a construct."""
 
 
 COMPUTE = Place(CPU, "each")
+CONTROL = Place(CPU, "each", alone=True)
 
 
 def place_of(stage: StagePlan, binding: Binding, shared: bool) -> Place:
@@ -55,7 +59,8 @@ class _Run:
 def runs(
     places: Sequence[Place], producers: Sequence[tuple[int, ...]], consumers: Sequence[tuple[int, ...]]
 ) -> tuple[int, ...]:
-    """The number of each step's run; numbers follow the order of the runs' first steps."""
+    """The number of each step's run; numbers follow the order of the runs' first steps. Steps are named by their
+    place in the sequences."""
     later = reachable(consumers)
     found: list[_Run] = []
     numbers: list[int] = []
@@ -91,6 +96,8 @@ def _goes_on(
     step: int, run: _Run, places: Sequence[Place], consumers: Sequence[tuple[int, ...]], later: Sequence[int]
 ) -> bool:
     place = places[step]
+    if place.alone or places[run.tail].alone:
+        return False
     others_wait = all(other == step or later[step] >> other & 1 for other in consumers[run.tail])
     same_place = place.device == places[run.tail].device and not place.waits and not place.shared
     return step in consumers[run.tail] and others_wait and same_place and _fits(place, run)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from pipeline_dsl.plan import Hardware, PipelinePlan, StagePlan
+from pipeline_dsl.plan import Hardware, PipelinePlan, StagePlan, Step, regions
 
 from .devices import CPU
 
@@ -29,10 +29,22 @@ def spread(stages: Sequence[StagePlan], pipelines: Iterable[PipelinePlan], hardw
     )
 
 
-def _levels(pipeline: PipelinePlan) -> Iterable[set[int]]:
-    """The runtimes at work on each level."""
-    levels: dict[int, set[int]] = {}
-    for step in pipeline.steps:
-        if step.stage >= 0:
-            levels.setdefault(step.level, set()).add(step.stage)
-    return levels.values()
+def _levels(pipeline: PipelinePlan) -> list[set[int]]:
+    """The runtimes that may be at work at the same moment, level by level."""
+    return _busy(pipeline.steps)
+
+
+def _busy(steps: Iterable[Step]) -> list[set[int]]:
+    """Levels of one region. Each level of a construct in it is a moment of its own; its arms are at work side by side,
+    for different elements."""
+    levels: dict[int, list[Step]] = {}
+    for step in steps:
+        levels.setdefault(step.level, []).append(step)
+    found: list[set[int]] = []
+    for level in levels.values():
+        beside = [[{step.stage for step in level if step.stage >= 0}]]
+        beside += [_busy(region.steps) for step in level for region in regions(step.control)]
+        own, *inner = beside
+        moments = range(max(map(len, beside)))
+        found += [own[0].union(*(one[moment] for one in inner if moment < len(one))) for moment in moments]
+    return found

@@ -1,27 +1,29 @@
 """Who reads whom: the nodes of one graph as steps and numbered slots, with producers, consumers and levels.
 
-Inputs take the first slots, then the outputs of each step in order. One sweep in definition order, which is
-topological, finds everything; time is linear in nodes and edges.
+Inputs take the first slots, then the outputs of each step in order; a construct is numbered before what is in its
+regions, and what a region is given takes slots where the region begins. Each region is wired by itself: what is made
+outside of it comes from INGRESS there, and the construct is the step that reads it. One sweep in definition order,
+which is topological, finds everything; time is linear in nodes and edges.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import cast
 
 from pipeline_dsl.ir import (
     AnyNode,
     Apply,
-    Call,
-    Compute,
     Constant,
     Expression,
     Graph,
     Input,
     Operand,
+    Output,
     Ref,
     references,
+    regions,
     results,
 )
 from pipeline_dsl.plan import INGRESS, Slot, Source
@@ -29,16 +31,26 @@ from pipeline_dsl.types import TensorType
 
 
 @dataclass(frozen=True, slots=True)
-class Wiring:
-    """Steps are indices into `nodes`; `slot_types[s]` is the type of slot s, `writers[s]` the step that fills it."""
+class Wired:
+    """The steps of a pipeline or of one region, in order. `numbers` are theirs in the whole pipeline, and those that
+    `producers` and `consumers` name."""
 
-    nodes: tuple[Call | Compute, ...]
-    slots: Mapping[Ref, int]
-    slot_types: tuple[TensorType, ...]
-    writers: tuple[int, ...]
+    nodes: tuple[AnyNode, ...]
+    numbers: tuple[int, ...]
     producers: tuple[tuple[int, ...], ...]
     consumers: tuple[tuple[int, ...], ...]
     levels: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """All steps and slots of a pipeline. `slot_types[s]` is the type of slot s."""
+
+    slots: Mapping[Ref, int]
+    slot_types: tuple[TensorType, ...]
+    top: Wired
+    inside: Mapping[tuple[str, str], Wired]
+    """By construct and region: `("p.x", "else")`."""
 
     def slot(self, ref: Ref) -> Slot:
         return Slot(self.slots[ref])
@@ -50,18 +62,58 @@ class Wiring:
 
 def wire(graph: Graph) -> Wiring:
     """The wiring of a graph. Steps that read nothing, or inputs only, are on level 1."""
-    inputs = [n for n in graph.nodes if isinstance(n, Input)]
-    nodes = tuple(n for n in graph.nodes if isinstance(n, Call | Compute))
-    slots, types, writers = _slots(inputs, nodes)
-    producers = [tuple(sorted({writers[slots[ref]] for ref in references(n)})) for n in nodes]
-    consumers: list[list[int]] = [[] for _ in nodes]
-    levels: list[int] = []
-    for index, reads in enumerate(producers):
+    numbering = _Numbering()
+    for node in graph.nodes:
+        if isinstance(node, Input):
+            numbering.slot(node)
+    top = numbering.region(graph.nodes)
+    return Wiring(numbering.slots, tuple(numbering.types), top, numbering.inside)
+
+
+@dataclass(slots=True)
+class _Numbering:
+    """Steps and slots get their numbers on one walk."""
+
+    slots: dict[Ref, int] = field(default_factory=dict)
+    types: list[TensorType] = field(default_factory=list)
+    inside: dict[tuple[str, str], Wired] = field(default_factory=dict)
+    steps: int = 0
+
+    def slot(self, node: AnyNode) -> None:
+        for port, type_ in results(node):
+            self.slots[Ref(node.id, port)] = len(self.types)
+            self.types.append(type_)
+
+    def region(self, nodes: Iterable[AnyNode]) -> Wired:
+        """One region, and all below it."""
+        steps = tuple(n for n in nodes if not isinstance(n, Input | Output))
+        numbers: list[int] = []
+        for node in steps:
+            numbers.append(self.steps)
+            self.steps += 1
+            self.slot(node)
+            self._regions(node)
+        return _wired(steps, numbers)
+
+    def _regions(self, node: AnyNode) -> None:
+        for one in regions(node):
+            for given in one.given:
+                self.slot(given)
+            self.inside[node.id, one.name] = self.region(one.nodes)
+
+
+def _wired(nodes: tuple[AnyNode, ...], numbers: list[int]) -> Wired:
+    writers = {node.id: number for node, number in zip(nodes, numbers, strict=True)}
+    producers = [tuple(sorted({writers.get(ref.node, INGRESS) for ref in references(n)})) for n in nodes]
+    consumers: dict[int, list[int]] = {number: [] for number in numbers}
+    levels: dict[int, int] = {}
+    for number, reads in zip(numbers, producers, strict=True):
         steps = [p for p in reads if p != INGRESS]
-        levels.append(1 + max((levels[p] for p in steps), default=0))
+        levels[number] = 1 + max((levels[p] for p in steps), default=0)
         for producer in steps:
-            consumers[producer].append(index)
-    return Wiring(nodes, slots, types, writers, tuple(producers), tuple(map(tuple, consumers)), tuple(levels))
+            consumers[producer].append(number)
+    readers = tuple(tuple(consumers[number]) for number in numbers)
+    return Wired(nodes, tuple(numbers), tuple(producers), readers, tuple(levels[number] for number in numbers))
 
 
 def expression_of(expression: Expression, wiring: Wiring) -> Slot | Constant | Apply:
@@ -71,19 +123,3 @@ def expression_of(expression: Expression, wiring: Wiring) -> Slot | Constant | A
         args = tuple(cast(Expression, expression_of(arg, wiring)) for arg in expression.args)
         return Apply(expression.op, args)
     return wiring.slot(expression) if isinstance(expression, Ref) else expression
-
-
-def _slots(
-    inputs: list[Input], nodes: tuple[Call | Compute, ...]
-) -> tuple[dict[Ref, int], tuple[TensorType, ...], tuple[int, ...]]:
-    slots: dict[Ref, int] = {}
-    types: list[TensorType] = []
-    writers: list[int] = []
-    places: list[tuple[int, AnyNode]] = [(INGRESS, n) for n in inputs]
-    places += enumerate(nodes)
-    for writer, node in places:
-        for port, type_ in results(node):
-            slots[Ref(node.id, port)] = len(types)
-            types.append(type_)
-            writers.append(writer)
-    return slots, tuple(types), tuple(writers)

@@ -1,4 +1,4 @@
-"""Every key that a stage or a profile may set: closed tables for the checker, `plan`, editors and documents.
+"""Every key that a stage, a profile or a construct may set: closed tables for the checker, editors and documents.
 
 Values in a `Schedule`: durations in nanoseconds, sizes in bytes, percent as a fraction, devices as `cpu`, `any`,
 `cuda:0`, `cuda:0,1`, lists as tuples.
@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from .base import Block, KeySpec, KeyTree, Kind
+from .construct import MAP, TRY
 from .contract import BACKENDS, CONTRACT, BackendSpec, foreign
 from .schedule import PIPELINE, STAGE, is_idle
 
@@ -46,8 +47,10 @@ __all__ = [
     "CALL_KEYS",
     "CONTRACT",
     "DEFAULTS",
+    "MAP",
     "PIPELINE",
     "STAGE",
+    "TRY",
     "BackendSpec",
     "Block",
     "KeySpec",

@@ -26,7 +26,7 @@ Kind = Literal[
 """share: a size or a percentage. path: a file, relative to the module. function: `pkg.mod:name`. names: of ports or
 stages. value: anything known at compile time. A key with `words` takes these as well."""
 
-Scope = Literal["stage", "call", "pipeline", "contract", "argument"]
+Scope = Literal["stage", "call", "pipeline", "contract", "argument", "construct"]
 
 
 @dataclass(frozen=True, slots=True)
