@@ -290,7 +290,7 @@ class Engine:
                     entering += self._leave(element, outcome)
                 elif isinstance(element, Child) and isinstance(outcome, RequestError):
                     element.leave()
-                    element.scope.lost(element, outcome, after)
+                    self._lost(element, outcome, after)
             self.flow.bury(after)
             if self._state != "ready":
                 self._idle.notify_all()
@@ -300,6 +300,15 @@ class Engine:
             self.flow.go_on(after.going)
         deliver(final)
         return len(final)
+
+    def _lost(self, child: Child, error: RequestError, after: Aftermath) -> None:
+        """(locked) A child has failed. That the time of all around it is up is not for its scope to mend."""
+        scope = child.scope
+        limit = None if scope.silent else scope.parent.deadline_ns
+        if limit is not None and isinstance(error, DeadlineExceeded) and limit <= self.clock.now():
+            after.ends.append((scope.parent, error))
+        else:
+            scope.lost(child, error, after)
 
     def _leave(self, request: Request, outcome: Outcome) -> list[Request]:
         """(locked) Book a request's end; the requests that may enter in its place."""

@@ -83,8 +83,8 @@ class Flow:
         self._leave(passage)
 
     def _leave(self, passage: Passage) -> None:
-        if passage.ready:
-            self.post(passage.ready, self.clock.now())
+        if ready := passage.ready + passage.behind:
+            self.post(ready, self.clock.now())
         self._finish(passage.done, passage.ended)
 
     def propagate(self, edges: Sequence[Edge], layout: Layout, columns: Columns, passage: Passage) -> None:
@@ -136,7 +136,7 @@ class Flow:
         run.produced, run.failed = [], []  # an instance that rests keeps nothing alive
         for entry in entries:
             entry.done = True
-        task = self.post(passage.ready, run.ended_ns, stage, slot)
+        task = self.post(passage.ready + passage.behind, run.ended_ns, stage, slot)
         if passage.done or passage.ended:
             if task is not None:  # callbacks may block, and no instance waits for them
                 self.workers.put(task)

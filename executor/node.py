@@ -91,7 +91,7 @@ class Call(Node):
         self.priority = step.priority
 
     def arrive(self, cohort: Cohort, passage: Passage) -> Sequence[Going]:
-        passage.ready.append((self, cohort))
+        (passage.behind if self.background else passage.ready).append((self, cohort))
         return ()
 
 

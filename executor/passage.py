@@ -20,12 +20,14 @@ Places = list[tuple["Call", Cohort]]
 class Passage:
     """Filled on the way, emptied by who started it."""
 
-    __slots__ = ("done", "ended", "flow", "ready")
+    __slots__ = ("behind", "done", "ended", "flow", "ready")
 
     def __init__(self, flow: Flow) -> None:
         self.flow = flow
         self.ready: Places = []
         """At stages."""
+        self.behind: Places = []
+        """At stages, and served when nothing else is: what is ready goes first."""
         self.done: list[tuple[Egress, Cohort]] = []
         """At the end of a pipeline."""
         self.ended: list[tuple[Element, Outcome]] = []

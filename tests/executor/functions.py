@@ -141,11 +141,16 @@ def height(r: Any) -> tuple[Any, ...]:
     return (np.array([np.sum(row) % 997 for row in r], np.float32),)
 
 
+def grade(v: Any) -> tuple[Any, ...]:
+    """vector -> a text of a few"""
+    return ("abcd"[int(v[0]) % 4],)
+
+
 FUNCTIONS: dict[str, Function] = {
     f.__name__: f
     for f in (
         *(scale, add, lean, plus, move, tag, size, total, first, perhaps, shift, either, weigh),
-        *(spell, twice, pair, count, join, stretch, height),
+        *(spell, twice, pair, count, join, stretch, height, grade),
     )
 }
 CALLED: dict[str, Function] = {**FUNCTIONS, "count": count_padded, "join": join_packed}

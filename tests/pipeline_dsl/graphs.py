@@ -124,7 +124,7 @@ def schedule(profile: str = "test", **parts: dict[str, dict[str, Any]]) -> ir.Sc
     return ir.Schedule(profile, **merged)  # type: ignore[arg-type]  # parts are checked by Schedule itself
 
 
-def number(value: float, type_: str = "f32") -> Constant:
+def number(value: Any, type_: str = "f32") -> Constant:
     return Constant(value, type_of(type_))
 
 
