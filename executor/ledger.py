@@ -9,7 +9,9 @@ from collections.abc import Sequence
 
 from .assemble import Gathered
 from .cohort import Cohort
+from .element import Element
 from .node import Call
+from .request import Request
 from .stage import Slot, StageRuntime
 from .stats import NodeStats
 from .trace import BatchRecord, Recorder
@@ -37,10 +39,11 @@ class Ledger:
             node, cohort, enqueued = parts[0]
             layout = cohort.layout
             requests = len(layout.owners)
-            layout.executions.append((node.name, self.name, self.index, enqueued, start, end, rows, requests))
+            asked = distinct(layout.owners)
+            layout.executions.append((node.name, self.name, self.index, enqueued, start, end, rows, asked))
             stats.record(requests, rows, start - enqueued, end - start)
         else:
-            requests = sum([len(c) for _, c, _ in parts])
+            requests = distinct([owner for _, cohort, _ in parts for owner in cohort.layout.owners])
             for node, cohort, enqueued in parts:
                 execution = (node.name, self.name, self.index, enqueued, start, end, rows, requests)
                 cohort.layout.executions.append(execution)
@@ -76,6 +79,13 @@ class Ledger:
                     tuple(ids),
                 )
             )
+
+
+def distinct(elements: Sequence[Element]) -> int:
+    """Requests behind elements of one layout or batch: items of a `map` count once for all those of a request."""
+    if isinstance(elements[0], Request) and isinstance(elements[-1], Request):
+        return len(elements)
+    return len({element.serial for element in elements})
 
 
 def by_node(parts: Sequence[Part]) -> list[tuple[Call, list[Cohort]]]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import count
 from typing import Any, NamedTuple
 
-from pipeline_dsl.plan import INGRESS, PipelinePlan, Plan
+from pipeline_dsl.plan import INGRESS, PipelinePlan, Plan, Slot, Step, regions
 
 Event = dict[str, Any]
 Tracks = Mapping[tuple[str, int], int]
@@ -106,16 +106,34 @@ def arrows(plan: Plan) -> dict[str, tuple[str, ...]]:
 
 
 def _arrows(pipeline: PipelinePlan) -> dict[str, tuple[str, ...]]:
-    nearest: dict[int, tuple[str, ...]] = {INGRESS: ()}
-    """By step: the calls at it or next before it."""
     found: dict[str, tuple[str, ...]] = {}
-    for step in pipeline.steps:
-        before = tuple(dict.fromkeys(node for p in step.producers for node in nearest[p]))
-        is_call = step.stage >= 0
-        nearest[step.index] = (step.node,) if is_call else before
-        if is_call:
-            found[step.node] = before
+    _follow(pipeline.steps, (), {port.slot: () for port in pipeline.inputs}, found)
     return found
+
+
+Calls = tuple[str, ...]
+
+
+def _follow(steps: Iterable[Step], entered: Calls, made: dict[int, Calls], found: dict[str, Calls]) -> None:
+    """`made`: by slot, the calls that made it or are next before it. `entered`: those that a region's steps wait for
+    though they may read nothing of them: what decided about the arm, or gave the items."""
+    for step in steps:
+        before = _union(made[arg.index] for arg in step.args if isinstance(arg, Slot))
+        if step.stage >= 0:
+            found[step.node] = _union((before, entered if step.producers == (INGRESS,) else ()))
+        inside = regions(step.control)
+        own = _union(made[arg.index] for arg in step.args[:1] if isinstance(arg, Slot)) if inside else ()
+        for region in inside:
+            made.update(dict.fromkeys(region.given, before))
+            _follow(region.steps, own, made, found)
+        yields = [source for region in inside for source in region.yields]
+        ends = _union(made[y.index] if isinstance(y, Slot) else own for y in yields)
+        made.update(dict.fromkeys(step.outputs, (step.node,) if step.stage >= 0 else ends if inside else before))
+
+
+def _union(parts: Iterable[Calls]) -> Calls:
+    """Each once, in order."""
+    return tuple(dict.fromkeys(call for part in parts for call in part))
 
 
 def _tracks(batches: Iterable[BatchRecord]) -> Tracks:

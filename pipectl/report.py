@@ -38,7 +38,7 @@ class Report:
 
     def __init__(self, plan: Plan, pipeline: str) -> None:
         self._sources = arrows(plan)
-        self._lines = {step.node: Line() for step in plan.pipelines[pipeline].steps if step.stage >= 0}
+        self._lines = {step.node: Line() for step in plan.pipelines[pipeline].every_step if step.stage >= 0}
         self._seconds = array("d")
         self.failed = 0
 

@@ -66,7 +66,7 @@ def train(scans: np.ndarray, digits: np.ndarray, random: np.random.Generator) ->
             if len(boxes) == len(part):
                 features.append(cut(page=page, box=boxes))
                 labels += [int(digit) for digit in "".join(numbers)]
-    net = MLPClassifier(hidden_layer_sizes=(64,), alpha=1e-2, max_iter=150, early_stopping=True, random_state=SEED)
+    net = MLPClassifier(hidden_layer_sizes=(64,), solver="lbfgs", alpha=1.0, max_iter=2000, random_state=SEED)
     return net.fit(np.concatenate(features), labels)
 
 
