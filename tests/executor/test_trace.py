@@ -115,10 +115,19 @@ def test_the_recorder_keeps_the_last():
 def test_arrows_pass_through_scalar_expressions():
     def step(index: int, node: str, stage: int, *producers: int) -> Step:
         return Step(
-            index=index, node=node, stage=stage, binding="each", outputs=(index,),
-            args=tuple(Slot(p) for p in producers if p >= 0), types=(TensorType(DTYPES["f32"]),), producers=producers, consumers=(), level=index, run=index,
+            index=index,
+            node=node,
+            stage=stage,
+            binding="each",
+            args=tuple(Slot(p) for p in producers if p >= 0),
+            outputs=(index,),
+            types=(TensorType(DTYPES["f32"]),),
+            producers=producers,
+            consumers=(),
+            level=index,
+            run=index,
             expression=None if stage >= 0 else Slot(0),
-        )  # fmt: skip
+        )
 
     steps = (step(0, "p.a", 0, -1), step(1, "p.x", -1, -1, 0), step(2, "p.y", -1, 0, 1), step(3, "p.b", 1, 1, 2))
     plan = Plan((), {"p": PipelinePlan("p", (), (), steps, 4)}, Hardware())
