@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from .columns import Column, CopySink
-from .element import Element, Fields
+from .element import Child, Element, Fields
 
 NEVER = 1 << 62
 """A time that does not come (ns)."""
@@ -27,7 +27,7 @@ class Deaths:
 class Layout:
     """An immutable list of elements."""
 
-    __slots__ = ("_cuts", "_deadline_ns", "_members", "_seen", "executions", "owners")
+    __slots__ = ("_cuts", "_deadline_ns", "_members", "_requests", "_seen", "executions", "owners")
 
     def __init__(self, owners: tuple[Element, ...]) -> None:
         self.owners = owners
@@ -36,6 +36,7 @@ class Layout:
         self._cuts: dict[tuple[int, int], Layout] | None = None
         self._deadline_ns: int | None = None
         self._members: frozenset[Element] | None = None
+        self._requests: int | None = None
         self._seen = -1
         for owner in owners:
             owner.layouts.append(self)
@@ -54,6 +55,15 @@ class Layout:
         if self._members is None:
             self._members = frozenset(self.owners)
         return self._members
+
+    @property
+    def requests(self) -> int:
+        """How many requests its elements are, or are parts of."""
+        if type(self.owners[0]) is not Child:
+            return len(self.owners)
+        if self._requests is None:
+            self._requests = len({owner.serial for owner in self.owners})
+        return self._requests
 
     @property
     def deadline_ns(self) -> int:

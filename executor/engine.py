@@ -37,6 +37,7 @@ from .request import Job, Outcome, Request, Response, deliver
 from .scope import Aftermath, forget
 from .stage import StageRuntime
 from .stats import PipelineStats, Snapshot, StageSnapshot, busy_seconds, sum_nodes
+from .tap import Tap
 from .trace import Recorder, RequestRecord
 from .wiring import Circuit
 from .workers import Worker
@@ -48,7 +49,9 @@ MAX_THREADS = 32
 class Engine:
     """A running plan. `start` before anything else; `stop` ends it for good. All other methods are thread-safe."""
 
-    def __init__(self, plan: Plan, clock: Clock | None = None, recorder: Recorder | None = None) -> None:
+    def __init__(
+        self, plan: Plan, clock: Clock | None = None, recorder: Recorder | None = None, tap: Tap | None = None
+    ) -> None:
         self.plan = plan
         self.clock: Clock = clock or SystemClock()
         self.recorder = recorder
@@ -61,7 +64,7 @@ class Engine:
         self._workers = Worker("pipectl-worker", 0)
         self._state = "new"
         self._idle = threading.Condition(self.lock)
-        self.flow = Flow(self.clock, self.lock, self._workers, self.end, self._rested, recorder)
+        self.flow = Flow(self.clock, self.lock, self._workers, self.end, self._rested, recorder, tap)
 
     # ---- life
 

@@ -14,7 +14,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from .batcher import Entry
@@ -30,8 +30,12 @@ from .passage import Passage, Places
 from .request import Outcome
 from .scope import Aftermath, Continue, Scope
 from .stage import Slot, StageRuntime
+from .tap import Tap
 from .trace import Recorder
 from .workers import Task, Worker
+
+if TYPE_CHECKING:
+    from .execute import Run
 
 Ends = list[tuple[Element, Outcome]]
 
@@ -47,14 +51,17 @@ class Flow:
         end: Callable[[Sequence[tuple[Element, Outcome]]], int],
         rested: Callable[[], None],
         recorder: Recorder | None = None,
+        tap: Tap | None = None,
     ) -> None:
-        """`end` ends elements; `rested` is called with the lock held after an instance was freed."""
+        """`end` ends elements; `rested` is called with the lock held after an instance was freed. `tap` sees every
+        call's values."""
         self.clock = clock
         self.lock = lock
         self.workers = workers
         self.end = end
         self.rested = rested
         self.recorder = recorder
+        self.tap = tap
         self.random = random.Random()
         """What routes draw from; a test may seed it."""
         self.copies: dict[str, Copies] = {}
@@ -123,6 +130,9 @@ class Flow:
     def _execute(self, stage: StageRuntime, slot: Slot, entries: list[Entry]) -> Task | None:
         """Worker: run a group, hand on what it made; the next task for this thread."""
         run = slot.run
+        if self.tap is not None:
+            for entry in entries:
+                self.tap.entered(entry.node, entry.cohort)
         try:
             run.run(entries)
         except Exception as error:  # ours, not the stage's: no request may hang for it
@@ -131,6 +141,8 @@ class Flow:
         passage = Passage(self)
         if run.failed:
             passage.ended += [(f.element, f.error) for f in run.failed]
+        if self.tap is not None:
+            self._show(self.tap, run)
         for node, layout, columns in run.produced:
             self.propagate(node.edges, layout, columns, passage)
         run.produced, run.failed = [], []  # an instance that rests keeps nothing alive
@@ -143,6 +155,13 @@ class Flow:
             self._finish(passage.done, passage.ended)
             return None
         return task
+
+    def _show(self, tap: Tap, run: Run) -> None:
+        """What a group came to, before it goes on and requests are answered."""
+        for node, layout, columns in run.produced:
+            tap.made(node, layout, columns)
+        for failed in run.failed:
+            tap.failed(failed.element, failed.error)
 
     def _internal_error(self, node: Node, owners: Sequence[Element], cause: Exception) -> None:
         ended: Ends = []

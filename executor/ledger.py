@@ -9,9 +9,7 @@ from collections.abc import Sequence
 
 from .assemble import Gathered
 from .cohort import Cohort
-from .element import Element
 from .node import Call
-from .request import Request
 from .stage import Slot, StageRuntime
 from .stats import NodeStats
 from .trace import BatchRecord, Recorder
@@ -38,12 +36,12 @@ class Ledger:
         if len(parts) == 1:
             node, cohort, enqueued = parts[0]
             layout = cohort.layout
-            requests = len(layout.owners)
-            asked = distinct(layout.owners)
-            layout.executions.append((node.name, self.name, self.index, enqueued, start, end, rows, asked))
-            stats.record(requests, rows, start - enqueued, end - start)
+            elements = len(layout.owners)
+            ran = (node.name, self.name, self.index, enqueued, start, end, rows, layout.requests)
+            layout.executions.append(ran)
+            stats.record(elements, rows, start - enqueued, end - start)
         else:
-            requests = distinct([owner for _, cohort, _ in parts for owner in cohort.layout.owners])
+            requests = sum([c.layout.requests for _, c, _ in parts])
             for node, cohort, enqueued in parts:
                 execution = (node.name, self.name, self.index, enqueued, start, end, rows, requests)
                 cohort.layout.executions.append(execution)
@@ -79,13 +77,6 @@ class Ledger:
                     tuple(ids),
                 )
             )
-
-
-def distinct(elements: Sequence[Element]) -> int:
-    """Requests behind elements of one layout or batch: items of a `map` count once for all those of a request."""
-    if isinstance(elements[0], Request) and isinstance(elements[-1], Request):
-        return len(elements)
-    return len({element.serial for element in elements})
 
 
 def by_node(parts: Sequence[Part]) -> list[tuple[Call, list[Cohort]]]:

@@ -89,7 +89,21 @@ def _busy(s: Snapshot) -> Iterator[Sample]:
             yield (g.stage, g.version, g.device, str(instance)), seconds
 
 
+def _constructs(kind: str) -> Callable[[Snapshot], Iterator[Sample]]:
+    """What happened at constructs of one kind; an arm of a shadow has a label of its own."""
+
+    def read(s: Snapshot) -> Iterator[Sample]:
+        for (found, place, what), count in s.constructs.items():
+            if found == kind:
+                node, _, arm = place.partition("/")
+                labels = (node.partition(".")[0], node, *([arm] if arm else []), what)
+                yield labels, count
+
+    return read
+
+
 _PIPELINE = ("pipeline",)
+_CONSTRUCT = ("pipeline", "node")
 _NODE = ("pipeline", "node", "stage", "version")
 _STAGE = ("stage", "version", "device")
 
@@ -159,6 +173,34 @@ PIPE_FAMILIES: tuple[Family, ...] = (
         "Rows dropped, or computed for nobody, because their request had ended.",
         _NODE,
         _nodes(lambda n: n.dead_rows),
+    ),
+    Family(
+        "pipe_arm_elements_total",
+        "counter",
+        "Requests, or items inside `map`, that took an arm of `if`, `match` or `route`; `none` where none fits.",
+        (*_CONSTRUCT, "arm"),
+        _constructs("arm"),
+    ),
+    Family(
+        "pipe_shadow_elements_total",
+        "counter",
+        "Copies sent into a shadow arm by outcome: success, failure, or dropped because it was late or under load.",
+        (*_CONSTRUCT, "arm", "outcome"),
+        _constructs("shadow"),
+    ),
+    Family(
+        "pipe_map_items_total",
+        "counter",
+        "Items of `map` by outcome: success or failure.",
+        (*_CONSTRUCT, "outcome"),
+        _constructs("map"),
+    ),
+    Family(
+        "pipe_try_total",
+        "counter",
+        "What happened at `try`: attempt, success, retry, hedge, hedge_won, fallback.",
+        (*_CONSTRUCT, "event"),
+        _constructs("try"),
     ),
     Family(
         "pipe_stage_waiting_requests",

@@ -134,10 +134,11 @@ class Request(Element):
 class Response(Mapping[str, Value]):
     """Outputs by name. `seconds` counts from submit to answer."""
 
-    __slots__ = ("_outputs", "_runs", "arrived_ns", "finished_ns", "id", "pipeline")
+    __slots__ = ("_outputs", "_runs", "arrived_ns", "finished_ns", "id", "pipeline", "serial")
 
     def __init__(self, request: Request, outputs: dict[str, Value], finished_ns: int) -> None:
         self.id = request.id
+        self.serial = request.serial
         self.pipeline = request.pipeline
         self.arrived_ns = request.arrived_ns
         self.finished_ns = finished_ns

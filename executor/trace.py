@@ -9,11 +9,11 @@ happens only when asked for."""
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, NamedTuple
 
-from pipeline_dsl.plan import INGRESS, PipelinePlan, Plan, Slot, Step, regions
+from pipeline_dsl.plan import INGRESS, Plan, Slot, Source, Step, regions
 
 Event = dict[str, Any]
 Tracks = Mapping[tuple[str, int], int]
@@ -65,6 +65,11 @@ class RouteRecord(NamedTuple):
     key: str | None
     """What the place is the hash of; None where it was drawn."""
 
+    @property
+    def why(self) -> str:
+        how = "drawn" if self.key is None else f"hash of {self.key}"
+        return f"{how}: {self.place:.4f}, in {self.lower:g} to {self.upper:g}"
+
 
 class Recorder:
     """Keeps the last `limit` batches, requests and choices of routes. Appending is safe from any thread."""
@@ -101,39 +106,37 @@ def arrows(plan: Plan) -> dict[str, tuple[str, ...]]:
     """For each node that is a call: the calls whose results it reads, directly or through expressions."""
     found: dict[str, tuple[str, ...]] = {}
     for pipeline in plan.pipelines.values():
-        found.update(_arrows(pipeline))
+        _arrows(pipeline.steps, {port.slot: () for port in pipeline.inputs}, found, ())
     return found
 
 
-def _arrows(pipeline: PipelinePlan) -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
-    _follow(pipeline.steps, (), {port.slot: () for port in pipeline.inputs}, found)
-    return found
+Nearest = dict[int, tuple[str, ...]]
+"""By slot: the calls that made it, or next before it."""
 
 
-Calls = tuple[str, ...]
-
-
-def _follow(steps: Iterable[Step], entered: Calls, made: dict[int, Calls], found: dict[str, Calls]) -> None:
-    """`made`: by slot, the calls that made it or are next before it. `entered`: those that a region's steps wait for
-    though they may read nothing of them: what decided about the arm, or gave the items."""
+def _arrows(
+    steps: Sequence[Step], nearest: Nearest, found: dict[str, tuple[str, ...]], decided: tuple[str, ...]
+) -> None:
+    """`decided`: the calls that a region's first steps wait for, whether they read them or not."""
     for step in steps:
-        before = _union(made[arg.index] for arg in step.args if isinstance(arg, Slot))
+        before = _before(step.args, nearest)
+        after = before
         if step.stage >= 0:
-            found[step.node] = _union((before, entered if step.producers == (INGRESS,) else ()))
-        inside = regions(step.control)
-        own = _union(made[arg.index] for arg in step.args[:1] if isinstance(arg, Slot)) if inside else ()
-        for region in inside:
-            made.update(dict.fromkeys(region.given, before))
-            _follow(region.steps, own, made, found)
-        yields = [source for region in inside for source in region.yields]
-        ends = _union(made[y.index] if isinstance(y, Slot) else own for y in yields)
-        made.update(dict.fromkeys(step.outputs, (step.node,) if step.stage >= 0 else ends if inside else before))
+            found[step.node] = tuple(dict.fromkeys((*before, *decided))) if step.producers == (INGRESS,) else before
+            after = (step.node,)
+        elif inner := regions(step.control):
+            read = _before(step.args[:1], nearest)  # the subject, key or first source: captures come later
+            for region in inner:
+                nearest.update(dict.fromkeys(region.given, before))
+                _arrows(region.steps, nearest, found, read)
+            ends = _before([source for region in inner for source in region.yields], nearest)
+            after = ends or before
+        nearest.update(dict.fromkeys(step.outputs, after))
 
 
-def _union(parts: Iterable[Calls]) -> Calls:
-    """Each once, in order."""
-    return tuple(dict.fromkeys(call for part in parts for call in part))
+def _before(sources: Iterable[Source], nearest: Nearest) -> tuple[str, ...]:
+    slots = (source.index for source in sources if isinstance(source, Slot))
+    return tuple(dict.fromkeys(node for slot in slots for node in nearest[slot]))
 
 
 def _tracks(batches: Iterable[BatchRecord]) -> Tracks:

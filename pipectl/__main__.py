@@ -18,6 +18,9 @@ COMMANDS = {
     "graph": "Draw a pipeline.",
     "fmt": "Format .pipe files.",
     "run": "Answer requests with a pipeline.",
+    "test": "Run the golden cases of .pipe files.",
+    "record": "Keep one request and its tensors in a file.",
+    "replay": "Run a recorded request again and compare.",
     "explain": "Explain a diagnostic by its code.",
 }
 """Name and summary of each command; `commands/<name>.py` has it."""

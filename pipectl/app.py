@@ -25,6 +25,7 @@ from pipeline_dsl.types import TensorType
 from .hardware import probe
 
 if TYPE_CHECKING:
+    from executor.tap import Tap
     from executor.trace import Recorder
     from pipeline_dsl.builder import Module
 
@@ -80,22 +81,23 @@ def load(
     params: Mapping[str, Any] | None = None,
     hardware: Hardware | None = None,
     recorder: Recorder | None = None,
+    tap: Tap | None = None,
 ) -> App:
-    """A running app: every stage is loaded and warmed up when this returns.
+    """A running app: every stage is loaded and warmed up when this returns. `tap` keeps what goes through each call.
 
     CompileError if the program is wrong, LoadError with the stage's name if a stage does not load; nothing is
     left running then."""
     if isinstance(source, Plan):
-        return App(source, recorder)
-    return App(compile(source, profile=profile, params=params, hardware=hardware), recorder)
+        return App(source, recorder, tap)
+    return App(compile(source, profile=profile, params=params, hardware=hardware), recorder, tap)
 
 
 class App:
     """A running plan. `app["embed"]` is one of its pipelines."""
 
-    def __init__(self, plan: Plan, recorder: Recorder | None = None) -> None:
+    def __init__(self, plan: Plan, recorder: Recorder | None = None, tap: Tap | None = None) -> None:
         self.plan = plan
-        self._engine = Engine(plan, recorder=recorder)
+        self._engine = Engine(plan, recorder=recorder, tap=tap)
         self._handles = {name: PipelineHandle(self._engine, plan, name) for name in plan.pipelines}
         try:
             self._engine.start()

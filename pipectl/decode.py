@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline_dsl.plan import InputPlan
+from pipeline_dsl.plan import InputPlan, OutputPlan
 from pipeline_dsl.types import Ragged, Rows, Sized, TensorType
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def from_text(port: InputPlan, text: str) -> Any:
     return from_json(port, _json(text))
 
 
-def from_json(port: InputPlan, value: Any) -> Any:
+def from_json(port: InputPlan | OutputPlan, value: Any) -> Any:
     """A decoded JSON value; in a bytes port strings are taken as UTF-8 and {"b64": ".."} as base64."""
     return _bytes(value) if port.type.dtype.name == "bytes" else value
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
+from executor.trace import RouteRecord
 from pipeline_dsl.plan import OutputPlan
 
 from .encode import printable, to_cell, to_json, to_line
@@ -42,6 +43,8 @@ class Answer:
     id: str
     outputs: Mapping[str, Any] | None = None
     failure: Failure | None = None
+    routes: Sequence[RouteRecord] = ()
+    """Which arms it took, where that was asked for."""
 
 
 class Writer(Protocol):
@@ -166,6 +169,11 @@ def record(answer: Answer) -> dict[str, Any]:
         found["error"] = {"code": f.code, "message": f.message, "node": f.node, "retryable": f.retryable}
     else:
         found["outputs"] = {name: to_json(value) for name, value in (answer.outputs or {}).items()}
+    if answer.routes:
+        found["routes"] = [
+            {"node": r.node, "arm": r.arm, "key": r.key, "place": r.place, "share": [r.lower, r.upper]}
+            for r in answer.routes
+        ]
     return found
 
 

@@ -66,7 +66,7 @@ class Report:
         """The table and a summary of a run that took `seconds`."""
         if not self.answered:
             return [self._summary(seconds)]
-        return [*_table([HEAD, *self._cells()]), "", self._summary(seconds)]
+        return [*table([HEAD, *self._cells()]), "", self._summary(seconds)]
 
     def _cells(self) -> Iterator[tuple[str, ...]]:
         total = sum(line.critical_ns for line in self._lines.values()) or 1
@@ -104,13 +104,14 @@ def critical_path(executions: Sequence[Execution], sources: Mapping[str, Sequenc
         at = max(before, key=lambda e: e.end_ns, default=None)
 
 
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The first column to the left, the others to the right."""
+def table(rows: Sequence[Sequence[str]], left: bool = False) -> list[str]:
+    """The first column to the left, the others to the right, or all to the `left`."""
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = []
     for first, *others in rows:
-        cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:]))]
-        lines.append("  ".join(cells))
+        put = str.ljust if left else str.rjust
+        cells = [first.ljust(widths[0]), *(put(cell, width) for cell, width in zip(others, widths[1:]))]
+        lines.append("  ".join(cells).rstrip())
     return lines
 
 

@@ -18,6 +18,7 @@ from pipectl.options import pipe_file, schedule, seconds, the_one
 
 if TYPE_CHECKING:
     from pipectl.app import App, PipelineHandle
+    from pipectl.choices import Choices
     from pipectl.inputs import Ask, Requests
     from pipectl.interrupt import Interrupt
     from pipectl.outputs import Answer, Writer
@@ -47,6 +48,7 @@ class Settings:
     warmup: int
     metrics: Path | None
     trace: Path | None
+    explain_route: bool
 
 
 def _names(_: click.Context, __: click.Parameter, value: str | None) -> list[str] | None:
@@ -79,6 +81,7 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> list[str
 @click.option("--warmup", type=click.IntRange(0), default=0, metavar="N", help="Run the first request N times before.")
 @click.option("--metrics", type=click.Path(dir_okay=False, path_type=Path), help="Write Prometheus metrics here.")
 @click.option("--trace", type=click.Path(dir_okay=False, path_type=Path), help="Write a trace for Perfetto here.")
+@click.option("--explain-route", is_flag=True, help="Say which arm of each `route` a request took, and why.")
 @common
 @click.pass_obj
 def command(session: Session, /, **options: object) -> Exit:
@@ -102,6 +105,7 @@ def command(session: Session, /, **options: object) -> Exit:
 def _run(settings: Settings, session: Session) -> Exit:
     from executor.trace import Recorder
     from pipectl.app import compile, load  # noqa: A004 - the public name
+    from pipectl.choices import Choices
     from pipectl.interrupt import Interrupt
     from pipectl.tuning import tuned
 
@@ -109,11 +113,12 @@ def _run(settings: Settings, session: Session) -> Exit:
     pipeline = plan.pipelines[the_one(settings.file, list(plan.pipelines), settings.pipeline)]
     requests = _requests(pipeline, settings)
     _check_outputs(pipeline, settings.outputs)
-    recorder = Recorder() if settings.trace else None
+    recorder = Recorder() if settings.trace or settings.explain_route else None
     open_writer = _writer(pipeline, settings)
     with load(plan, recorder=recorder) as app, tuned(plan), closing(open_writer()) as writer:
         with Interrupt() as interrupt:
-            code = _answer(app, app[pipeline.name], requests, settings, session, writer, interrupt)
+            choices = Choices(recorder) if recorder and settings.explain_route else None
+            code = _answer(app, app[pipeline.name], requests, settings, session, writer, interrupt, choices)
         if settings.metrics:
             settings.metrics.write_text(app.metrics(), encoding="utf-8")
         if recorder and settings.trace:
@@ -164,6 +169,7 @@ def _answer(
     session: Session,
     writer: Writer,
     interrupt: Interrupt,
+    choices: Choices | None,
 ) -> Exit:
     """Answer all requests, then say what that cost."""
     from pipectl.progress import Progress
@@ -182,14 +188,15 @@ def _answer(
         for done in answers(handle, asks, in_flight, interrupt, patient=patient, **options):
             if shared:
                 progress.hide()
-            writer.write(done.answer)
+            writer.write(choices.explained(done) if choices else done.answer)
             report.add(done.response)
             progress.advance()
             if done.answer.failure and settings.output:
                 _tell(done.answer, report, session)
     finally:
         progress.hide()
-    return _conclude(report, time.perf_counter() - start, settings, session, writer, interrupt)
+    seconds = time.perf_counter() - start
+    return _conclude(report, seconds, settings, session, writer, interrupt, choices)
 
 
 def _warmed(handle: PipelineHandle, asks: Iterator[Ask], settings: Settings) -> Iterator[Ask]:
@@ -222,13 +229,20 @@ def _tell(answer: Answer, report: Report, session: Session) -> None:
 
 
 def _conclude(
-    report: Report, seconds: float, settings: Settings, session: Session, writer: Writer, interrupt: Interrupt
+    report: Report,
+    seconds: float,
+    settings: Settings,
+    session: Session,
+    writer: Writer,
+    interrupt: Interrupt,
+    choices: Choices | None,
 ) -> Exit:
     """The table of costs, and the exit code."""
     writer.close()
     stream = sys.stderr if settings.form == "json" and not settings.output else sys.stdout
     gap = "" if settings.output or stream is sys.stderr else "\n"
-    stream.write(gap + "\n".join(report.lines(seconds)) + "\n")
+    lines = [*choices.lines(), ""] if choices else []
+    stream.write(gap + "\n".join(lines + report.lines(seconds)) + "\n")
     if interrupt:
         session.warn("interrupted; requests that were not made are missing")
         return interrupt.code

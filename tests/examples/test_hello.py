@@ -37,3 +37,7 @@ def test_builder_makes_the_program_of_the_file(hello):
 
 def test_builder_example_runs(hello, python):
     assert python(hello / "hello_builder.py").splitlines()[-1] == "Hello, Ada! 11"
+
+
+def test_the_golden_cases_pass(hello, python):
+    assert python("-m", "pipectl", "test", hello / "hello.pipe").endswith("3 passed\n")

@@ -1,0 +1,1 @@
+"""Golden cases of a pipeline: what is asked, what must come out; read from `<file>.test.toml` beside it."""

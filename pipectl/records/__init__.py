@@ -1,0 +1,1 @@
+"""A request as it ran: its inputs, its answer, and what went through every call; kept in one file."""
