@@ -17,7 +17,9 @@ def main() -> None:
         jobs = {s: app["distance"].submit(start=HAMBURG, goal=MUNICH, state=s, id=s) for s in states}
         for state, job in jobs.items():
             answer = job.result()
-            print(f"{state:7} {answer['km']:6.1f} km by {answer['by']:5} {answer.seconds * 1000:4.0f} ms  {answer['why']}")
+            print(
+                f"{state:7} {answer['km']:6.1f} km by {answer['by']:5} {answer.seconds * 1000:4.0f} ms  {answer['why']}"
+            )
 
 
 if __name__ == "__main__":

@@ -67,3 +67,23 @@ def embed() -> Path:
 @pytest.fixture(scope="session")
 def ocr_like() -> Path:
     return prepared("ocr_like")
+
+
+@pytest.fixture(scope="session")
+def sheet() -> Path:
+    return prepared("sheet")
+
+
+@pytest.fixture(scope="session")
+def cascade() -> Path:
+    return prepared("cascade")
+
+
+@pytest.fixture(scope="session")
+def canary() -> Path:
+    return prepared("canary")
+
+
+@pytest.fixture(scope="session")
+def fallback() -> Path:
+    return EXAMPLES / "fallback"
