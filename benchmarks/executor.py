@@ -35,12 +35,11 @@ def main() -> int:
     return 0
 
 
-def keep(path: Path, figures: list[Figure]) -> None:
+def keep(path: Path, figures: list[Figure], command: str = "python -m benchmarks.executor") -> None:
     """Put the table below the first heading of a Markdown file, newest first."""
     head, mark, older = path.read_text().partition("\n## ")
     made = report(figures)
     title = f"{made['date']}, {made['machine']}, Python {made['python']}, numpy {made['numpy']}"
-    command = "python -m benchmarks.executor"
     entry = f"\n## {title}\n\n`{command}`\n\n```\n{table(figures)}\n```\n"
     path.write_text(head.rstrip("\n") + "\n" + entry + (mark + older if mark else ""))
 

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from .columns import Column, CopySink
-from .element import Child, Element, Fields
+from .element import Element, Fields
 
 NEVER = 1 << 62
 """A time that does not come (ns)."""
@@ -59,8 +59,6 @@ class Layout:
     @property
     def requests(self) -> int:
         """How many requests its elements are, or are parts of."""
-        if type(self.owners[0]) is not Child:
-            return len(self.owners)
         if self._requests is None:
             self._requests = len({owner.serial for owner in self.owners})
         return self._requests

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -36,10 +36,10 @@ from .loading import load, unload
 from .request import Job, Outcome, Request, Response, deliver
 from .scope import Aftermath, forget
 from .stage import StageRuntime
-from .stats import PipelineStats, Snapshot, StageSnapshot, busy_seconds, sum_nodes
+from .stats import PipelineStats, Snapshot
+from .survey import leftovers, snapshot
 from .tap import Tap
 from .trace import Recorder, RequestRecord
-from .wiring import Circuit
 from .workers import Worker
 
 MAX_THREADS = 32
@@ -114,7 +114,7 @@ class Engine:
         if self._state == "stopped":
             return True
         resting = not any(map(len, self.doors.values())) and all(len(s.free) == len(s.slots) for s in self.stages)
-        return resting and not any(c.scopes for c in self._circuits())  # shadows outlive their requests
+        return resting and not self.flow.shadows
 
     def stop(self, timeout: float = 5.0) -> None:
         """End what is still inside with Unavailable, then threads and instances. May be called twice."""
@@ -123,8 +123,8 @@ class Engine:
                 return
             loading = self._state == "new"
             self._state = "stopped"
-            after = Aftermath(())
-            for scope in [s for c in self._circuits() for s in c.scopes if s.silent]:
+            after = Aftermath((), self.clock.now)
+            for scope in tuple(self.flow.shadows):
                 scope.abandon(after)
             self.flow.bury(after)
             left = [r for door in self.doors.values() for r in (*door.inside, *door.line)]
@@ -279,7 +279,7 @@ class Engine:
         """End elements, each exactly once: later outcomes of one that has ended are dropped. How many requests did."""
         final: list[tuple[Request, Outcome]] = []
         entering: list[Request] = []
-        after = Aftermath(ended)
+        after = Aftermath(ended, self.clock.now)
         with self.lock:
             for element, outcome in after.ends:  # grows: the end of a child may be that of its parent
                 if element.done:
@@ -308,7 +308,7 @@ class Engine:
         """(locked) A child has failed. That the time of all around it is up is not for its scope to mend."""
         scope = child.scope
         limit = None if scope.silent else scope.parent.deadline_ns
-        if limit is not None and isinstance(error, DeadlineExceeded) and limit <= self.clock.now():
+        if limit is not None and isinstance(error, DeadlineExceeded) and limit <= after.now():
             after.ends.append((scope.parent, error))
         else:
             scope.lost(child, error, after)
@@ -333,45 +333,10 @@ class Engine:
 
     def stats(self) -> Snapshot:
         """All counters at about this moment."""
-        slots = {s.plan.index: tuple(s.slots) for s in self.stages}
-        parts = [n for held in slots.values() for slot in held for n in slot.stats.values()]
-        with self.lock:
-            doors = {n: (len(d.inside), len(d.line)) for n, d in self.doors.items()}
-            events = dict(self.flow.events)
-            copied = {place: dict(c.bytes) for place, c in self.flow.copies.items()}
-            waiting = {s.plan.index: [e for level in s.levels for e in level] for s in self.stages}
-        return Snapshot(
-            pipelines=tuple(p.snapshot(inflight=doors[n][0], waiting=doors[n][1]) for n, p in self._stats.items()),
-            nodes=sum_nodes(parts),
-            copied_bytes=copied,
-            constructs=events,
-            stages=tuple(
-                StageSnapshot(
-                    s.plan.name,
-                    str(s.plan.version or 1),
-                    s.plan.device,
-                    busy_seconds(parts, s.plan.name, len(slots[s.plan.index])),
-                    sum(len(e.cohort) for e in waiting[s.plan.index]),
-                    sum(e.rows for e in waiting[s.plan.index]),
-                    sum(getattr(slot.instance, "restarts", 0) for slot in slots[s.plan.index]),
-                    s.load_seconds,
-                )
-                for s in self.stages
-            ),
-        )
+        return snapshot(self.doors, self._stats, self.stages, self.flow)
 
     def check_idle(self) -> list[str]:
         """What is left though no request is inside; empty if all is well. For tests and debugging."""
         with self.lock:
-            found = [f"{d.name}: {len(d)} requests" for d in self.doors.values() if len(d)]
-            found += [f"{d.name}: {d.bytes_inside} bytes" for d in self.doors.values() if d.bytes_inside]
-            found += [f"{s.plan.name}: {s.waiting} entries wait" for s in self.stages if s.waiting]
-            found += [f"{s.plan.name}: a slot is taken" for s in self.stages if len(s.free) < len(s.slots)]
-            for circuit in self._circuits():
-                found += [f"{n.name}: its join holds {len(n.join)}" for n in circuit.nodes if n.join]
-                found += [f"{s.node.name}: {len(s.live)} children of {s.parent!r}" for s in circuit.scopes]
-        return found
-
-    def _circuits(self) -> Iterator[Circuit]:
-        """Of all variants, those of children included."""
-        return (circuit for variant in self.ingress.variants for circuit in variant)
+            circuits = (circuit for variant in self.ingress.variants for circuit in variant)
+            return leftovers(self.doors, self.stages, circuits, self.flow)

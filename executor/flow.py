@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import random
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -25,11 +24,12 @@ from .egress import responses
 from .element import Element
 from .errors import DeadlineExceeded, Overloaded, StageFailed
 from .join import Columns
-from .node import Call, Edge, Egress, Going, Node
+from .node import Call, Edge, Going, Node
 from .passage import Passage, Places
 from .request import Outcome
 from .scope import Aftermath, Continue, Scope
 from .stage import Slot, StageRuntime
+from .tally import Tally
 from .tap import Tap
 from .trace import Recorder
 from .workers import Task, Worker
@@ -64,10 +64,9 @@ class Flow:
         self.tap = tap
         self.random = random.Random()
         """What routes draw from; a test may seed it."""
-        self.copies: dict[str, Copies] = {}
-        """Copies at joins, constructs, doors and the egress, by node or pipeline; changed with the lock held."""
-        self.events: Counter[tuple[str, str, str]] = Counter()
-        """What happened at constructs, by (kind, node, what); changed with the lock held."""
+        self.shadows: set[Scope] = set()
+        """Open scopes that no request waits for; changed with the lock held."""
+        self.tally = Tally(lock)
 
     def enter(self, edges: Sequence[Edge], cohort: Cohort) -> None:
         """Let a cohort in along the edges of a pipeline's inputs."""
@@ -90,15 +89,14 @@ class Flow:
         self._leave(passage)
 
     def _leave(self, passage: Passage) -> None:
-        if ready := passage.ready + passage.behind:
-            self.post(ready, self.clock.now())
-        self._finish(passage.done, passage.ended)
+        if passage.ready or passage.behind:
+            self.post([*passage.ready, *passage.behind], self.clock.now())
+        self._finish(passage)
 
     def propagate(self, edges: Sequence[Edge], layout: Layout, columns: Columns, passage: Passage) -> None:
         """Take columns along edges as far as they go without a stage."""
-        todo: list[Going] = [(edges, layout, columns)]
-        while todo:
-            edges, layout, columns = todo.pop()
+        todo: list[Going] = []
+        while True:
             for edge in edges:
                 node = edge.target
                 try:
@@ -109,9 +107,15 @@ class Flow:
                         cohort = found
                     else:
                         continue
-                    todo += node.arrive(cohort, passage)
+                    if node.stage is not None and not node.background:  # as its `arrive` does, without a call
+                        passage.ready.append((node, cohort))  # type: ignore[arg-type]  # only calls have a stage
+                    else:
+                        todo += node.arrive(cohort, passage)
                 except Exception as error:  # out of memory, mostly: no request may hang for it
                     self._internal_error(node, layout.owners, error)
+            if not todo:
+                return
+            edges, layout, columns = todo.pop()
 
     def _joined(self, node: Node, side: int, layout: Layout, columns: Columns) -> Cohort | None:
         """One side of a node with several; the cohort it completes, if any."""
@@ -124,7 +128,7 @@ class Flow:
             return node.cohort(match.layout, match.sides)
         copies = Copies()
         cohort = node.cohort(match.layout, match.assemble(copies))
-        self.count_copies(node.name, copies)
+        self.tally.copied(node.name, copies)
         return cohort
 
     def _execute(self, stage: StageRuntime, slot: Slot, entries: list[Entry]) -> Task | None:
@@ -140,7 +144,7 @@ class Flow:
                 self._internal_error(entry.node, entry.cohort.layout.owners, error)
         passage = Passage(self)
         if run.failed:
-            passage.ended += [(f.element, f.error) for f in run.failed]
+            passage.ended = [(f.element, f.error) for f in run.failed]
         if self.tap is not None:
             self._show(self.tap, run)
         for node, layout, columns in run.produced:
@@ -148,11 +152,13 @@ class Flow:
         run.produced, run.failed = [], []  # an instance that rests keeps nothing alive
         for entry in entries:
             entry.done = True
-        task = self.post(passage.ready + passage.behind, run.ended_ns, stage, slot)
+        if passage.behind:
+            passage.ready += passage.behind
+        task = self.post(passage.ready, run.ended_ns, stage, slot)
         if passage.done or passage.ended:
             if task is not None:  # callbacks may block, and no instance waits for them
                 self.workers.put(task)
-            self._finish(passage.done, passage.ended)
+            self._finish(passage)
             return None
         return task
 
@@ -186,6 +192,7 @@ class Flow:
                 self._internal_error(node, cohort.layout.owners, error)
         task: Task | None = None
         refused: Ends = []
+        run_on = slot is not None and slot.thread is None
         with self.lock:
             if slot is not None and stage is not None:
                 stage.free.append(slot)
@@ -194,7 +201,7 @@ class Flow:
                 idle = target.idle_slot(entry.rows)
                 if idle is None:
                     refused += self._put(target, entry, now)
-                elif slot is not None and slot.thread is None and task is None and _may_run_on(entry, idle):
+                elif run_on and task is None and idle.thread is None and not entry.node.background:
                     task = partial(self._execute, target, idle, [entry])
                 else:
                     (idle.thread or self.workers).put(partial(self._execute, target, idle, [entry]))
@@ -210,7 +217,7 @@ class Flow:
         """A cohort whose values, size or timeout need a look before it enters the inbox."""
         copies = Copies()
         entries = node.stage.entries(node, cohort, now, copies)
-        self.count_copies(node.name, copies)
+        self.tally.copied(node.name, copies)
         if node.timeout_ns:
             for entry in entries:
                 self.clock.call_at(now + node.timeout_ns, partial(self._call_timeout, ref(entry)))
@@ -239,12 +246,12 @@ class Flow:
             stage.set_timer(until, partial(self._look, stage))
         return late
 
-    def _finish(self, done: list[tuple[Egress, Cohort]], ended: Ends) -> None:
+    def _finish(self, passage: Passage) -> None:
         """Answer requests whose wanted outputs are all there, and tell the others why not."""
-        if ended:
-            self.end(ended)
-            ended.clear()  # the errors' tracebacks hold the frames that hold this list
-        for node, cohort in done:
+        if passage.ended:
+            self.end(passage.ended)
+            passage.ended.clear()  # the errors' tracebacks hold the frames that hold this list
+        for node, cohort in passage.done:
             try:
                 self._answer(cohort)
             except Exception as error:  # out of memory, mostly: no request may hang for it
@@ -254,7 +261,7 @@ class Flow:
         """All wanted outputs of these requests are there."""
         copies = Copies()
         ended = responses(cohort, self.clock.now(), copies)
-        self.count_copies(cohort.layout.owners[0].pipeline, copies)
+        self.tally.copied(cohort.layout.owners[0].pipeline, copies)
         self.end(ended)
 
     # ---- timers
@@ -278,34 +285,11 @@ class Flow:
             late = self._dispatch(stage, self.clock.now())
         self.end(late)
 
-    # ---- figures
-
-    def count(self, kind: str, node: str, events: Mapping[str, int], copies: Copies | None = None) -> None:
-        """Things that happened at a construct, and what it copied."""
-        with self.lock:
-            for what, number in events.items():
-                self.events[kind, node, what] += number
-            if copies is not None and copies.bytes:
-                copies.move_to(self._copies_at(node))
-
-    def count_copies(self, place: str, copies: Copies) -> None:
-        if copies.bytes:
-            with self.lock:
-                copies.move_to(self._copies_at(place))
-
-    def _copies_at(self, place: str) -> Copies:
-        return self.copies.setdefault(place, Copies())
-
     def bury(self, after: Aftermath) -> None:
         """(locked) Take out of inboxes what has ended, and count what happened."""
         for stage in after.bereft:
             stage.drop_dead()
-        self.events.update(after.counts)
-
-
-def _may_run_on(entry: Entry, idle: Slot) -> bool:
-    """Whether the thread that made a cohort goes on with it at once."""
-    return idle.thread is None and not entry.node.background
+        self.tally.events.update(after.counts)
 
 
 def _all_fail(entry: Entry, error: Any) -> Ends:

@@ -37,7 +37,8 @@ class Ledger:
             node, cohort, enqueued = parts[0]
             layout = cohort.layout
             elements = len(layout.owners)
-            ran = (node.name, self.name, self.index, enqueued, start, end, rows, layout.requests)
+            requests = layout.requests if node.inner else elements
+            ran = (node.name, self.name, self.index, enqueued, start, end, rows, requests)
             layout.executions.append(ran)
             stats.record(elements, rows, start - enqueued, end - start)
         else:

@@ -48,7 +48,7 @@ Going = tuple[Sequence[Edge], Layout, Columns]
 class Node:
     """One place that cohorts arrive at; what it is called, what it reads and who reads it."""
 
-    __slots__ = ("arguments", "background", "direct", "edges", "join", "name", "stage")
+    __slots__ = ("arguments", "background", "direct", "edges", "inner", "join", "name", "stage")
 
     def __init__(self, name: str, arguments: Arguments, sides: int) -> None:
         self.name = name
@@ -60,6 +60,8 @@ class Node:
         """Of a call: where it waits."""
         self.background = False
         """It is served when nothing else waits."""
+        self.inner = False
+        """Its elements are children."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name})"
@@ -91,7 +93,10 @@ class Call(Node):
         self.priority = step.priority
 
     def arrive(self, cohort: Cohort, passage: Passage) -> Sequence[Going]:
-        (passage.behind if self.background else passage.ready).append((self, cohort))
+        if self.background:
+            passage.behind += ((self, cohort),)
+        else:
+            passage.ready.append((self, cohort))
         return ()
 
 
@@ -127,7 +132,7 @@ class Egress(Node):
     __slots__ = ()
 
     def arrive(self, cohort: Cohort, passage: Passage) -> Sequence[Going]:
-        passage.done.append((self, cohort))
+        passage.done += ((self, cohort),)
         return ()
 
 

@@ -18,19 +18,24 @@ Places = list[tuple["Call", Cohort]]
 
 
 class Passage:
-    """Filled on the way, emptied by who started it."""
+    """Filled on the way, emptied by who started it. One is made for every batch: lists that are mostly empty are made
+    when they are needed."""
 
-    __slots__ = ("behind", "done", "ended", "flow", "ready")
+    behind: tuple[tuple[Call, Cohort], ...] = ()
+    """At stages, and served when nothing else is: what is ready takes instances first."""
+    done: tuple[tuple[Egress, Cohort], ...] = ()
+    """At the end of a pipeline."""
+    ended: list[tuple[Element, Outcome]] | None = None
 
     def __init__(self, flow: Flow) -> None:
         self.flow = flow
         self.ready: Places = []
         """At stages."""
-        self.behind: Places = []
-        """At stages, and served when nothing else is: what is ready goes first."""
-        self.done: list[tuple[Egress, Cohort]] = []
-        """At the end of a pipeline."""
-        self.ended: list[tuple[Element, Outcome]] = []
+
+    def end(self, element: Element, outcome: Outcome) -> None:
+        if self.ended is None:
+            self.ended = []
+        self.ended.append((element, outcome))
 
     def fail(self, element: Element, node: Node, error: RequestError, cause: Exception | None = None) -> None:
         """An element ends at a node."""
@@ -39,4 +44,4 @@ class Passage:
         error.request_id = element.id
         if cause is not None:
             error.__cause__ = cause
-        self.ended.append((element, error))
+        self.end(element, error)

@@ -28,10 +28,11 @@ Continue = Callable[[list["Scope"], "Passage"], Sequence["Going"]]
 class Aftermath:
     """What follows from ends: further ends, stages whose inboxes may hold what died, and what goes on."""
 
-    __slots__ = ("bereft", "counts", "ends", "going")
+    __slots__ = ("bereft", "counts", "ends", "going", "now")
 
-    def __init__(self, ends: Iterable[tuple[Element, Outcome]]) -> None:
+    def __init__(self, ends: Iterable[tuple[Element, Outcome]], now: Callable[[], int]) -> None:
         self.ends = list(ends)
+        self.now = now
         self.bereft: set[StageRuntime] = set()
         self.going: dict[Continue, list[Scope]] = {}
         self.counts: Counter[tuple[str, str, str]] = Counter()
@@ -129,6 +130,8 @@ class Opening:
         self.inner = inner
         for scope in self.scopes:
             scope.enter()
+        if any(scope.closed for scope in self.scopes):
+            self.forget()
 
     def forget(self) -> None:
         """One scope has ended by itself; or, all have: they hold one another no longer."""

@@ -30,9 +30,11 @@ End = Callable[[Arguments, int], Node]
 class Circuit:
     """The nodes that elements of one kind pass."""
 
-    __slots__ = ("background", "inner", "joins", "nodes", "scopes", "stages")
+    __slots__ = ("background", "inner", "inside", "joins", "nodes", "scopes", "stages")
 
-    def __init__(self, background: bool = False) -> None:
+    def __init__(self, inside: bool = False, background: bool = False) -> None:
+        self.inside = inside
+        """Its elements are children."""
         self.background = background
         """It runs when nothing else does."""
         self.nodes: list[Node] = []
@@ -44,6 +46,7 @@ class Circuit:
         """Open scopes whose children are here; changed with the engine's lock held."""
 
     def add(self, node: Node) -> None:
+        node.inner = self.inside
         self.nodes.append(node)
         if node.join is not None:
             self.joins.append(node.join)
@@ -116,7 +119,7 @@ class Wirer:
 
     def inside(self, background: bool = False) -> Wirer:
         """For the children of one of its elements."""
-        circuit = Circuit(background or self.circuit.background)
+        circuit = Circuit(True, background or self.circuit.background)
         self.circuit.inner.append(circuit)
         return Wirer(self.stages, circuit)
 

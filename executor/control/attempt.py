@@ -10,7 +10,7 @@ A second attempt beside the first (`hedge`) starts when that takes long. What th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -70,7 +70,7 @@ class AttemptScope(Placed):
         if self.live:
             return  # the one beside it may yet win
         node = self.node
-        if self.retries and node.may_repeat(self, error):
+        if self.retries and node.may_repeat(self, after.now(), error):
             self.retries -= 1
             after.count("try", node.name, "retry")
             after.go(node.again, self)
@@ -85,7 +85,6 @@ class Try(Node):
 
     __slots__ = (
         "_budget",
-        "_now",
         "body",
         "fallback",
         "hedge_ns",
@@ -112,19 +111,17 @@ class Try(Node):
         self.hedge_ns = plan.hedge_ns if self.repeatable else None
         self.stage_names = {n.name: n.stage.plan.name for c in inner.circuit for n in c.nodes if isinstance(n, Call)}
         self._budget = RetryBudget()
-        self._now: Callable[[], int]
 
-    def may_repeat(self, scope: AttemptScope, error: RequestError | None) -> bool:
+    def may_repeat(self, scope: AttemptScope, now: int, error: RequestError | None = None) -> bool:
         """Whether another attempt may begin; it is paid for, if so."""
         if isinstance(error, InvalidArgument | NotFound):
             return False  # the same again would fail the same
-        return self._now() < scope.deadline_ns and self._budget.spend()
+        return now < scope.deadline_ns and self._budget.spend()
 
     # ---- in
 
     def arrive(self, cohort: Cohort, passage: Passage) -> Sequence[Going]:
         flow = passage.flow
-        self._now = flow.clock.now
         now = flow.clock.now()
         layout, columns = cohort.layout, cohort.columns
         scopes = [AttemptScope(self, p, i, (layout, columns, i), now) for i, p in enumerate(layout.owners)]
@@ -137,7 +134,7 @@ class Try(Node):
             for _ in scopes:
                 self._budget.earn()
         self._set_timers(scopes, now, flow)
-        flow.count("try", self.name, {"attempt": len(scopes)})
+        flow.tally.count("try", self.name, {"attempt": len(scopes)})
         return ((self.body.edges, inner, tuple([columns[c] for c in self.body.captured])),)
 
     def _set_timers(self, scopes: Sequence[AttemptScope], now: int, flow: Flow) -> None:
@@ -159,9 +156,9 @@ class Try(Node):
     def _hedge(self, scope: AttemptScope, flow: Flow) -> None:
         """The first attempt takes long."""
         with flow.lock:
-            wanted = not scope.closed and len(scope.live) == 1 and self.may_repeat(scope, None)
+            wanted = not scope.closed and len(scope.live) == 1 and self.may_repeat(scope, flow.clock.now())
         if wanted:
-            flow.count("try", self.name, {"hedge": 1})
+            flow.tally.count("try", self.name, {"hedge": 1})
             flow.go_on({self.beside: [scope]})
 
     # ---- further attempts
@@ -186,14 +183,14 @@ class Try(Node):
         if not children:
             return ()
         columns = self._read(scopes, passage)
-        passage.flow.count("try", self.name, {"attempt": len(children)})
+        passage.flow.tally.count("try", self.name, {"attempt": len(children)})
         return ((self.body.edges, Layout(tuple(children)), tuple([columns[c] for c in self.body.captured])),)
 
     def _read(self, scopes: Sequence[AttemptScope], passage: Passage) -> tuple[Column | None, ...]:
         """What the construct read for these elements."""
         copies = Copies()
         columns = gather([s.part for s in scopes], copies)
-        passage.flow.count_copies(self.name, copies)
+        passage.flow.tally.copied(self.name, copies)
         return columns
 
     def fall_back(self, scopes: Sequence[Scope], passage: Passage) -> Sequence[Going]:
@@ -224,7 +221,7 @@ class Settle(Node):
         node, flow = self.construct, passage.flow
         won: list[int] = []
         scopes: list[AttemptScope] = []
-        after = Aftermath(())
+        after = Aftermath((), flow.clock.now)
         with flow.lock:
             for i, owner in enumerate(cohort.layout.owners):
                 if not owner.done:
@@ -235,7 +232,7 @@ class Settle(Node):
             return ()
         copies = Copies()
         columns = cohort.columns if len(won) == len(cohort) else chosen(cohort.columns, won, copies, "dead")
-        flow.count("try", node.name, {"success": len(won)}, copies)
+        flow.tally.count("try", node.name, {"success": len(won)}, copies)
         return ((node.edges, parents(scopes), columns),)
 
 

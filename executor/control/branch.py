@@ -57,7 +57,7 @@ class Branch(Node):
         copies = Copies()
         going = [self._go(arm, cohort, indices, copies) for arm, indices in taken.items()]
         names = {self._arms[arm].name if arm != NO_ARM else "none": len(n) for arm, n in taken.items()}
-        passage.flow.count("arm", self.name, names, copies)
+        passage.flow.tally.count("arm", self.name, names, copies)
         return going
 
     def _go(self, arm: int, cohort: Cohort, indices: list[int], copies: Copies) -> Going:

@@ -40,8 +40,9 @@ def unfold(column: Column, copies: CopySink) -> tuple[Column, Offsets]:
     if isinstance(column, Jagged):
         if column.offsets is not None:
             return Jagged(column.ragged, None), column.offsets
-        values, offsets = column.ragged.packed()
-        return Stack(values, None), offsets.tolist()
+        if column.ragged.is_packed:
+            values, offsets = column.ragged.packed()
+            return Stack(values, None), offsets.tolist()
     parts = [_items_of(column.element(i)) for i in range(len(column))]
     return merge(parts, copies, "unfold"), offsets_of([len(p) for p in parts])
 

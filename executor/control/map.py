@@ -17,70 +17,21 @@ import numpy as np
 
 from executor.cohort import Cohort, Layout
 from executor.columns import Column, Copies, Items, Offsets, Stack, offsets_of
-from executor.element import Child, Element
-from executor.errors import InvalidArgument, RequestError
+from executor.element import Child
+from executor.errors import InvalidArgument
 from executor.join import Columns, Part, gather
 from executor.node import Arguments, Going, Node
 from executor.passage import Passage
-from executor.scope import Aftermath, Opening, Placed, Scope, parents
+from executor.scope import Opening, Scope, parents
 from executor.wiring import Wirer
 from pipeline_dsl.plan import MapPlan, Step
 
 from .folding import empty, filled_up, fold, repeated, unfold, zero_item
+from .items import ItemScope
 
-WINDOW = 1024
-"""Items of one element under way at a time, where the text says nothing: as many as a stage's queue takes."""
-
-
-class ItemScope(Placed):
-    """The items of one element."""
-
-    __slots__ = ("count", "left", "next", "parts", "source")
-
-    node: Map
-
-    def __init__(self, node: Map, parent: Element, place: int, count: int) -> None:
-        super().__init__(node, node.inside, parent, place)
-        self.count = count
-        self.left = count
-        """Items that have not ended."""
-        self.next = count
-        """The first that has not begun."""
-        self.parts: dict[int, Part | None] = {}
-        """What items gave, in the order they came; None for one that failed."""
-        self.source: Columns = ()
-        """What they are cut from: items and captures of this element, while some have not begun."""
-
-    def begin(self, count: int) -> list[Child]:
-        """The next items."""
-        lo, self.next = self.next, self.next + count
-        children = [Child(self, i, self.parent.deadline_ns) for i in range(lo, lo + count)]
-        self.live.update(children)
-        return children
-
-    def take(self, child: Child, part: Part | None) -> bool:
-        """An item has ended; whether it was the last."""
-        self.live.discard(child)
-        self.parts[child.index] = part
-        self.left -= 1
-        if not self.left:
-            self.close()
-        return not self.left
-
-    def close(self) -> None:
-        super().close()
-        self.source = ()
-
-    def lost(self, child: Child, error: RequestError, after: Aftermath) -> None:
-        node = self.node
-        after.count("map", node.name, "failure")
-        if node.on_error == "fail":
-            error.message += f" (item {child.index} of `{node.name}`)"
-            after.ends.append((self.parent, error))
-        elif self.take(child, None):
-            after.go(node.fold, self)
-        elif self.next < self.count:
-            after.go(node.refill, self)
+WINDOW = 256
+"""Items of one element under way at a time, where the text says nothing: enough for full batches, and a quarter of what
+a stage's queue takes."""
 
 
 class Map(Node):
@@ -115,7 +66,7 @@ class Map(Node):
             going = self._open(cohort, sources, counts[0], passage, copies)
         else:
             going = []
-        passage.flow.count_copies(self.name, copies)
+        passage.flow.tally.copied(self.name, copies)
         return going
 
     def _unfold(self, cohort: Cohort, copies: Copies) -> tuple[list[Column], list[list[int]]]:
@@ -231,7 +182,7 @@ class Map(Node):
             columns = [Items([empty(kind)] * len(scopes)) for kind in self.kinds]
         if self.on_error == "mark":
             columns.append(_marks(offsets, [i for i, p in enumerate(parts) if p is None]))
-        passage.flow.count("map", self.name, {"success": len(good)}, copies)
+        passage.flow.tally.count("map", self.name, {"success": len(good)}, copies)
         return [(self.edges, parents(scopes), tuple(columns))]
 
     def _parts(self, scopes: Sequence[ItemScope]) -> tuple[list[Part | None], Offsets]:
@@ -280,7 +231,7 @@ class Fold(Node):
         columns = [fold(cast(Column, c), offsets, kind, copies) for c, kind in zip(cohort.columns, node.kinds)]
         if node.on_error == "mark":
             columns.append(_marks(offsets, []))
-        passage.flow.count("map", node.name, {"success": len(cohort)}, copies)
+        passage.flow.tally.count("map", node.name, {"success": len(cohort)}, copies)
         return node.edges, outer, tuple(columns)
 
 

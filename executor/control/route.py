@@ -15,7 +15,7 @@ from typing import cast
 from backends.values import Value
 from executor.cohort import Cohort, Layout
 from executor.columns import Copies, chosen
-from executor.element import Child
+from executor.element import Child, Element
 from executor.errors import DeadlineExceeded, Overloaded, RequestError
 from executor.node import Arguments, Going, Node
 from executor.passage import Passage
@@ -56,7 +56,7 @@ class Route(Node):
         going = [into(self._arms[arm].entry, cohort, indices, copies) for arm, indices in taken.items()]
         for shadow in self._shadows:
             going += shadow.copies_of(cohort, passage)
-        flow.count("arm", self.name, {self._arms[arm].name: len(n) for arm, n in taken.items()}, copies)
+        flow.tally.count("arm", self.name, {self._arms[arm].name: len(n) for arm, n in taken.items()}, copies)
         return going
 
     def _record(self, layout: Layout, keys: list[Value] | None, places: list[float], passage: Passage) -> None:
@@ -93,17 +93,22 @@ def _canonical(key: Value) -> bytes:
 class ShadowScope(Scope):
     """One copy of an element. It is open on its own account: that its parent ends does not touch it."""
 
-    __slots__ = ()
+    __slots__ = ("_open",)
 
     node: Shadow
     silent = True
 
+    def __init__(self, node: Shadow, parent: Element, held: set[Scope]) -> None:
+        """`held`: all that are open."""
+        super().__init__(node, node.inside, parent)
+        self._open = held
+
     def enter(self) -> None:
-        self.circuit.scopes.add(self)
+        self._open.add(self)
 
     def close(self) -> None:
         self.closed = True
-        self.circuit.scopes.discard(self)
+        self._open.discard(self)
 
     def lost(self, child: Child, error: RequestError, after: Aftermath) -> None:
         dropped = isinstance(error, Overloaded | DeadlineExceeded)
@@ -135,12 +140,12 @@ class Shadow(Node):
             return []
         copies = Copies()
         columns = chosen([cohort.columns[c] for c in self._entry.captured], indices, copies, "branch")
-        flow.count_copies(self.name, copies)
+        flow.tally.copied(self.name, copies)
         children = []
         with flow.lock:
             for i in indices:
                 parent = cohort.layout.owners[i]
-                scope = ShadowScope(self, self.inside, parent)
+                scope = ShadowScope(self, parent, flow.shadows)
                 child = Child(scope, 0, parent.deadline_ns)
                 scope.live.add(child)
                 scope.enter()
@@ -169,5 +174,5 @@ class ShadowEnd(Node):
                     child.scope.live = set()
                     ended += 1
             flow.rested()
-        flow.count("shadow", f"{self.name}/{self.shadow.arm}", {"success": ended})
+        flow.tally.count("shadow", f"{self.name}/{self.shadow.arm}", {"success": ended})
         return ()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -141,7 +141,7 @@ def height(r: Any) -> tuple[Any, ...]:
     return (np.array([np.sum(row) % 997 for row in r], np.float32),)
 
 
-def grade(v: Any) -> tuple[Any, ...]:
+def letter(v: Any) -> tuple[Any, ...]:
     """vector -> a text of a few"""
     return ("abcd"[int(v[0]) % 4],)
 
@@ -150,7 +150,7 @@ FUNCTIONS: dict[str, Function] = {
     f.__name__: f
     for f in (
         *(scale, add, lean, plus, move, tag, size, total, first, perhaps, shift, either, weigh),
-        *(spell, twice, pair, count, join, stretch, height, grade),
+        *(spell, twice, pair, count, join, stretch, height, letter),
     )
 }
 CALLED: dict[str, Function] = {**FUNCTIONS, "count": count_padded, "join": join_packed}
@@ -162,8 +162,11 @@ class FunctionBackend:
 
     name = "function"
 
-    def __init__(self, pause: Callable[[], float] = lambda: 0.0) -> None:
+    def __init__(
+        self, pause: Callable[[], float] = lambda: 0.0, functions: Mapping[str, Function] | None = None
+    ) -> None:
         self.pause = pause
+        self.functions = {**CALLED, **(functions or {})}
         self.live = 0
         self.rows: Counter[tuple[str, str]] = Counter()
         """Rows that ran for each (stage, request id), of stages with `effects = once`."""
@@ -177,7 +180,7 @@ class FunctionInstance:
     def __init__(self, backend: FunctionBackend, stage: StagePlan) -> None:
         self.backend = backend
         self.stage = stage
-        self.function = CALLED[stage.arguments["function"]]
+        self.function = backend.functions[stage.arguments["function"]]
         self.once = stage.contract.effects == "once"
         self.thread_affine = bool(stage.arguments.get("affine"))
         self.thread = threading.get_ident()

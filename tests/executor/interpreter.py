@@ -192,11 +192,13 @@ def _python(item: Any) -> Any:
 def _one_row(value: Any) -> Any:
     if value is None:
         return None
-    return value[None] if isinstance(value, np.ndarray) else np.asarray([value], np.float32)
+    if isinstance(value, np.ndarray):
+        return value[None]
+    return np.asarray([value], object if isinstance(value, str) else np.float32 if isinstance(value, float) else None)
 
 
 def _only_row(result: Any) -> Any:
-    return result[0].item() if isinstance(result, np.ndarray) and result.ndim == 1 else result[0]
+    return _python(result[0])
 
 
 def _value(operand: ir.Operand | None, values: Mapping[ir.Ref, Any]) -> Any:

@@ -18,7 +18,7 @@ from tests.pipeline_dsl.graphs import number, signature
 from .nesting import Nest
 from .random_programs import CALLS, TYPES, Kind, RandomProgram, _door, _settings
 
-KINDS = {**TYPES, "grade": "string", "loose": "f32[K, 4]", "loose ragged": "f32[K, ~S]", "marks": "bool[K]"}
+KINDS = {**TYPES, "letter": "string", "loose": "f32[K, 4]", "loose ragged": "f32[K, ~S]", "marks": "bool[K]"}
 ITEMS = {"rows": "vector", "ragged": "strip", "strip": "single", "vector": "single"}
 """What the items of each kind are."""
 FOLDED = {"vector": "rows", "strip": "ragged", "single": "strip"}
@@ -27,7 +27,7 @@ LOOSE = {"vector": "loose", "strip": "loose ragged", "single": "strip"}
 """And with any number of items."""
 STAGES: dict[str, Kind] = {
     **{name: kind for name, kind in CALLS.items() if name not in ("twice", "pair")},
-    "grade": Kind({"v": "f32[4]"}, {"g": "string"}, ("vector",), "grade", "each"),
+    "letter": Kind({"v": "f32[4]"}, {"g": "string"}, ("vector",), "letter", "each"),
     "sum": Kind({"x": "f32[N, 4]"}, {"v": "f32[4]"}, ("loose",), "vector", "each"),
 }
 YIELDS = ("rows", "vector", "single", "ragged", "strip")
@@ -140,7 +140,7 @@ class Growing:
 
     def _match(self, scope: Scope, depth: int) -> None:
         name = self.name("match")
-        subject = self.pick(scope, "grade") if scope["grade"] else self._graded(scope)
+        subject = self.pick(scope, "letter") if scope["letter"] else self._graded(scope)
         self._arms(name, scope, depth, subject, self.rng.choice([["a"], ["a", ("b", "c")], [("b", "a"), "c"]]))
 
     def _arms(self, name: str, scope: Scope, depth: int, subject: Any, values: Sequence[Any]) -> None:
@@ -157,7 +157,7 @@ class Growing:
 
     def _graded(self, scope: Scope) -> Any:
         vector = self.pick(scope, "vector") if scope["vector"] else self._called("total", [self.pick(scope, "rows")])
-        return self._called("grade", [vector])
+        return self._called("letter", [vector])
 
     def _route(self, scope: Scope, depth: int) -> None:
         key = self.pick(scope, "single") if scope["single"] else self._single(scope)

@@ -187,18 +187,20 @@ def test_a_queue_that_is_full_is_a_failure() -> None:
 def test_the_hedge_wins() -> None:
     """A second attempt beside a slow first one: it answers, and the first is forgotten."""
     with scene(guarded("gate", hedge_ns=20 * MS), instances=2) as s:
-        first = threading.Event()
+        first, inside = threading.Event(), threading.Event()
         begun: list[int] = []
 
         def react(batch: Any) -> Any:
             begun.append(len(begun))
             if begun[-1] == 0:
+                inside.set()
                 assert first.wait(PATIENCE)
             return BatchResult((batch.inputs[0] + len(begun),))
 
         s.gate.react = react
         (job,) = held(s, 1)
         s.gate.open()
+        assert inside.wait(PATIENCE)
         s.clock.advance(20 * MS)
         s.gate.began()
         s.gate.open()

@@ -25,7 +25,13 @@ def snapshot() -> Snapshot:
     pipeline.failed("novel")
     stage = StageSnapshot("encoder", "4", "cpu", (0.012, 0.0), waiting_requests=6, waiting_rows=9, load_seconds=1.5)
     outside = {"embed.encoder": {"pad": 4, "gather": 8}, "embed": {"egress": 16}}
-    return Snapshot((pipeline.snapshot(inflight=1, waiting=2),), sum_nodes([node]), (stage,), outside)
+    constructs = {
+        ("arm", "embed.tier", "then"): 5,
+        ("shadow", "embed.arm/next", "dropped"): 3,
+        ("map", "embed.boxes", "failure"): 2,
+        ("try", "embed.best", "hedge_won"): 1,
+    }
+    return Snapshot((pipeline.snapshot(inflight=1, waiting=2),), sum_nodes([node]), (stage,), outside, constructs)
 
 
 def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -82,6 +88,15 @@ def test_the_triton_family_shows_pipelines_and_nodes_as_models(snapshot: Snapsho
     assert value(text, "nv_model_load_duration_secs", **node) == 1.5
     first = {"model": "embed", "version": "1"}
     assert value(text, "nv_inference_first_response_histogram_ms_bucket", **first, le="10.0") == 1
+
+
+def test_constructs(snapshot: Snapshot):
+    text = render(snapshot)
+    place = {"pipeline": "embed"}
+    assert value(text, "pipe_arm_elements_total", **place, node="embed.tier", arm="then") == 5
+    assert value(text, "pipe_shadow_elements_total", **place, node="embed.arm", arm="next", outcome="dropped") == 3
+    assert value(text, "pipe_map_items_total", **place, node="embed.boxes", outcome="failure") == 2
+    assert value(text, "pipe_try_total", **place, node="embed.best", event="hedge_won") == 1
 
 
 def test_types_of_foreign_counters(snapshot: Snapshot):

@@ -7,6 +7,9 @@ from pipeline_dsl.compile import compile_text
 from pipeline_dsl.dtypes import DTYPES
 from pipeline_dsl.plan import Hardware, PipelinePlan, Plan, Slot, Step
 from pipeline_dsl.types import TensorType
+from tests.pipeline_dsl.graphs import HOST, number, stage
+
+from .nesting import Nest, plan
 
 SOURCES = {"p.b": ("p.a",), "p.c": ("p.a",), "p.d": ("p.b", "p.c")}
 Events = list[dict[str, Any]]
@@ -157,3 +160,20 @@ pipeline p(xs: f32[N]) -> (z: f32[N]) where N <= 9 {
 """
     )
     assert arrows(plan) == {"p.s": (), "p.b": ("p.s",), "p.z": ("p.b", "p.s")}
+
+
+def test_arrows_pass_into_regions_and_out_again():
+    made = Nest()
+    x = made.input("x", "f32[N, 4]")
+    rows = {"x": "f32[*, 4]"}, {"y": "f32[*, 4]"}
+    a, b, c = (stage(name, *rows) for name in "abc")
+    before = made.call("a", a, x)
+
+    def body(item):
+        arms = {True: lambda: [made.call("b", b, item, binding="lift")], None: lambda: [item]}
+        return made.branch("pick", number(True, "bool"), arms, {"y": "f32[4]"})
+
+    (y,) = made.map("m", {"i": (before, "f32[4]")}, body, {"y": "f32[N, 4]"})
+    made.output("out", made.call("c", c, y), "f32[N, 4]")
+    found = arrows(plan(made.program(), HOST))
+    assert found == {"p.a": (), "p.b": ("p.a",), "p.c": ("p.b", "p.a")}

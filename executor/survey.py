@@ -1,0 +1,63 @@
+"""The state of an engine at a moment: figures for metrics and reports, and what is left when it should rest.
+
+Both are taken with the engine's lock held where containers change under it, and touch nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from .admission import Door
+from .stage import StageRuntime
+from .stats import PipelineStats, Snapshot, StageSnapshot, busy_seconds, sum_nodes
+from .wiring import Circuit
+
+if TYPE_CHECKING:
+    from .flow import Flow
+
+
+def snapshot(
+    doors: Mapping[str, Door], pipelines: Mapping[str, PipelineStats], stages: Sequence[StageRuntime], flow: Flow
+) -> Snapshot:
+    """All counters at about this moment."""
+    slots = {s.plan.index: tuple(s.slots) for s in stages}
+    parts = [n for held in slots.values() for slot in held for n in slot.stats.values()]
+    with flow.lock:
+        inside = {n: (len(d.inside), len(d.line)) for n, d in doors.items()}
+        copied = {place: dict(c.bytes) for place, c in flow.tally.copies.items()}
+        events = dict(flow.tally.events)
+        waiting = {s.plan.index: [e for level in s.levels for e in level] for s in stages}
+    return Snapshot(
+        pipelines=tuple(p.snapshot(inflight=inside[n][0], waiting=inside[n][1]) for n, p in pipelines.items()),
+        nodes=sum_nodes(parts),
+        copied_bytes=copied,
+        constructs=events,
+        stages=tuple(
+            StageSnapshot(
+                s.plan.name,
+                str(s.plan.version or 1),
+                s.plan.device,
+                busy_seconds(parts, s.plan.name, len(slots[s.plan.index])),
+                sum(len(e.cohort) for e in waiting[s.plan.index]),
+                sum(e.rows for e in waiting[s.plan.index]),
+                sum(getattr(slot.instance, "restarts", 0) for slot in slots[s.plan.index]),
+                s.load_seconds,
+            )
+            for s in stages
+        ),
+    )
+
+
+def leftovers(
+    doors: Mapping[str, Door], stages: Sequence[StageRuntime], circuits: Iterable[Circuit], flow: Flow
+) -> list[str]:
+    """What is left though no request is inside; empty if all is well. (locked)"""
+    found = [f"{d.name}: {len(d)} requests" for d in doors.values() if len(d)]
+    found += [f"{d.name}: {d.bytes_inside} bytes" for d in doors.values() if d.bytes_inside]
+    found += [f"{s.plan.name}: {s.waiting} entries wait" for s in stages if s.waiting]
+    found += [f"{s.plan.name}: a slot is taken" for s in stages if len(s.free) < len(s.slots)]
+    for circuit in circuits:
+        found += [f"{n.name}: its join holds {len(n.join)}" for n in circuit.nodes if n.join]
+        found += [f"{s.node.name}: {len(s.live)} children of {s.parent!r}" for s in circuit.scopes]
+    return found + [f"{s.node.name}: a shadow of {s.parent!r}" for s in flow.shadows]
