@@ -12,7 +12,7 @@ sys.path.insert(0, str(ROOT))
 
 from executor.metrics import FAMILIES  # noqa: E402 - the root is on the path from here on
 from pipeline_dsl.errors import codes  # noqa: E402
-from pipeline_dsl.settings import BACKENDS, CONTRACT, PIPELINE, STAGE, KeySpec  # noqa: E402
+from pipeline_dsl.settings import BACKENDS, CONTRACT, MAP, PIPELINE, STAGE, TRY, KeySpec  # noqa: E402
 
 
 def pages() -> dict[Path, str]:
@@ -37,6 +37,10 @@ def settings() -> str:
         keys(PIPELINE),
         "\n## Stage: what is true of the artifact\n",
         keys(CONTRACT),
+        "\n## In a pipeline: options of `map (..)`\n",
+        keys(MAP),
+        "\n## In a pipeline: options of `try (..)`\n",
+        keys(TRY),
         "\n## Backends and their arguments\n",
     ]
     for name, spec in BACKENDS.items():

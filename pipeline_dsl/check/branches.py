@@ -22,6 +22,7 @@ from .flow_exprs import value_of
 from .narrowing import narrow
 from .regions import Outcome, Value
 from .scope import ValueBinding
+from .yields import Yielded
 
 
 def if_(construct: Construct, control: syntax.If) -> list[Outcome]:
@@ -70,8 +71,8 @@ def _else(construct: Construct, control: syntax.If, orelse: syntax.Body | syntax
         body.nodes.append(node)
     outcomes = chained.outcomes(kinds)
     construct.body.failed = construct.body.failed or body.failed
-    values = tuple(o if isinstance(o, Value) else None for o in outcomes)
-    return Arm("else", body, (), values, (chained.span,) * len(values))
+    values = tuple(Yielded(o if isinstance(o, Value) else None, chained.span) for o in outcomes)
+    return Arm("else", body, (), values)
 
 
 def match(construct: Construct, control: syntax.Match) -> list[Outcome]:
@@ -114,7 +115,7 @@ def _decision(
         return None
     kind = value.type
     if kind.optional and not kind.dims:
-        advice = "ask first: `present(x) and ..`, or give a value for that case: `x ?? ..`"
+        advice = f"give a value for that case: `x ?? {'false' if needs == 'bool' else '..'}`"
         body.report(OperandMayBeAbsent(span, f"what `{construct.word}` decides by may be absent ({kind})", advice))
     elif kind.dims or kind.stream or kind.dtype.name not in dtypes:
         body.report(NotOneValue(span, construct.word, needs, body.element, str(kind), bool(kind.dims)))

@@ -1,30 +1,25 @@
 """What all constructs have in common: targets, arms with names of their own, `yield`, and the results.
 
-    construct = Construct.of(body, assign, control, inside)
-    then = construct.arm("then", control.body)          # typed, whatever is wrong in it
-    construct.results(then, other)                      # one type for what the arms yield
-
-`inside` types a statement of an arm; it comes as a value, because statements hold constructs again.
+construct = Construct.of(body, assign, control, inside)
+then = construct.arm("then", control.body)          # typed, whatever is wrong in it
+construct.results(then, other)                      # one type for what the arms yield
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 
 from pipeline_dsl import ir, syntax
-from pipeline_dsl.errors.control import NoYield, YieldCount, YieldName, YieldNotLast
-from pipeline_dsl.operations import Typed
+from pipeline_dsl.operations import Problem, Typed, fit
 from pipeline_dsl.source import Span
 from pipeline_dsl.types import TensorType
 
 from .body import Body
-from .flow_calls import single
-from .flow_exprs import outcome_of
 from .joined import Joining, joined
 from .regions import Outcome, Region, Value, Variable
-
-Inside = Callable[[Body, syntax.Statement], None]
+from .yields import Inside, Wanted, Yielded, yielded
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +29,30 @@ class Arm:
     name: str
     body: Body
     given: tuple[ir.Given, ...]
-    yields: tuple[Value | None, ...] | None
+    yields: tuple[Yielded, ...] | None
     """One for each target it gives a value to; None after reporting that it does not."""
-    spans: tuple[Span, ...]
+
+    @property
+    def is_good(self) -> bool:
+        """Whether there is no mistake in it."""
+        return self.yields is not None and not self.body.failed
 
     def region(self, kinds: Sequence[TensorType]) -> ir.Region:
-        """The arm as a region whose yields have these types."""
+        """The arm as a region whose yields have these types; those of a shadow are dropped."""
         assert self.yields is not None
-        operands = tuple(_operand(self.body, value, kind) for value, kind in zip(self.yields, kinds, strict=True))
+        pairs = zip(self.yields, kinds, strict=False)
+        operands = tuple(_operand(self.body, one.value, kind) for one, kind in pairs)
         return ir.Region(self.name, self.given, tuple(self.body.nodes), operands)
 
 
 def _operand(body: Body, value: Value | None, kind: TensorType) -> ir.Operand:
+    """A yielded value; one that is known, in the dtype of the result."""
     assert value is not None
-    return ir.Constant(value.typed.value, kind) if value.typed.known else body.operand(value)
+    if not value.typed.known:
+        return body.operand(value)
+    fitted = fit(value.typed, TensorType(kind.dtype, value.type.dims, optional=kind.optional))
+    assert not isinstance(fitted, Problem), "`joined` has looked at it"
+    return ir.Constant(fitted.value, kind if fitted.value is None else fitted.type.required())
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +80,10 @@ class Construct:
 
     @property
     def ports(self) -> tuple[str, ...]:
-        """The names of its results: of the targets, `_1`, `_2` for `_`."""
-        found: list[str] = []
-        for target in self.targets:
-            blank = sum(name.startswith("_") and name[1:].isdecimal() for name in found)
-            found.append(target.name.text if target.name.text != "_" else f"_{blank + 1}")
-        return tuple(found)
+        """The names of its results: of the targets, and for each `_` a number, `_1`, `_2`."""
+        named = {target.name.text for target in self.targets}
+        blanks = (name for number in count(1) if (name := f"_{number}") not in named)
+        return tuple(t.name.text if t.name.text != "_" else next(blanks) for t in self.targets)
 
     def called(self, arm: str) -> str:
         """An arm in messages."""
@@ -114,107 +117,33 @@ class Construct:
         body: Body | None = None,
         given: Sequence[ir.Given | None] = (),
         extra: str = "",
+        *,
+        shadow: bool = False,
     ) -> Arm:
-        """Types an arm. body, given: where it has been entered already. extra: a target that it does not yield."""
-        count = len(self.targets) - bool(extra)
-        return self._arm(name, written, body or self.enter(name, written), given, count, extra)
-
-    def shadow(self, name: str, written: syntax.Body) -> Arm:
-        """Types an arm whose results nobody sees: it may yield anything, or nothing."""
-        return self._arm(name, written, self.enter(name, written), (), None, "")
-
-    def _arm(
-        self,
-        name: str,
-        written: syntax.Body,
-        body: Body,
-        given: Sequence[ir.Given | None],
-        count: int | None,
-        extra: str,
-    ) -> Arm:
-        statement = self._statements(body, written)
-        outs: list[tuple[syntax.Out, Value | None]] | None = None
-        if statement is not None:
-            values = _outcomes(body, statement)
-            outs = self._in_order(body, statement.outs, values, name, count, extra)
-        elif count is None:
-            outs = []
-        else:
-            body.report(NoYield(_end(written), self.called(name), self.ports))
+        """Types an arm. body, given: where it has been entered already. extra: the last target, if the arm does not
+        yield it. shadow: nobody sees what it yields."""
+        body = body or self.enter(name, written)
+        ports = self.ports[:-1] if extra else self.ports
+        left = self.targets[0].span.to(self.targets[-1].span)
+        wanted = Wanted(self.called(name), ports, left, extra, shadow)
+        values = yielded(body, written, wanted, self.inside)
         self.body.failed = self.body.failed or body.failed
         entered = tuple(one for one in given if one is not None)
-        if outs is None:
-            return Arm(name, body, entered, None, ())
-        return Arm(name, body, entered, tuple(v for _, v in outs), tuple(out.value.span for out, _ in outs))
-
-    def _statements(self, body: Body, written: syntax.Body) -> syntax.Yield | None:
-        """Types all statements but the `yield`, which is given back."""
-        found: syntax.Yield | None = None
-        for at, statement in enumerate(written.statements):
-            if not isinstance(statement, syntax.Yield):
-                self.inside(body, statement)
-            elif found is not None:
-                _outcomes(body, statement)
-            else:
-                found = statement
-                if at + 1 < len(written.statements):
-                    body.report(YieldNotLast(statement.span, written.statements[at + 1].span))
-        return found
-
-    def _in_order(
-        self,
-        body: Body,
-        outs: Sequence[syntax.Out],
-        values: Sequence[Value | None],
-        name: str,
-        count: int | None,
-        extra: str,
-    ) -> list[tuple[syntax.Out, Value | None]] | None:
-        """What is yielded for each target; None after reporting that it does not fit them."""
-        pairs = list(zip(outs, values, strict=True))
-        if count is None:
-            return pairs
-        if len(outs) != count:
-            left = self.targets[0].span.to(self.targets[-1].span)
-            span = outs[0].span.to(outs[-1].span)
-            body.report(YieldCount(span, self.called(name), len(outs), count, left, extra))
-            return None
-        if not any(out.name is not None for out in outs):
-            return pairs
-        return self._by_name(body, pairs, self.ports[:count])
-
-    def _by_name(
-        self, body: Body, pairs: list[tuple[syntax.Out, Value | None]], ports: tuple[str, ...]
-    ) -> list[tuple[syntax.Out, Value | None]] | None:
-        found: dict[str, tuple[syntax.Out, Value | None]] = {}
-        for out, value in pairs:
-            name = out.name.text if out.name is not None else ""
-            if not name:
-                body.report(YieldName(out.span, "some values have a name here, and this one has none", "", ports))
-            elif name not in ports:
-                body.report(YieldName(out.span, f"nothing on the left is called `{name}`", name, ports))
-            elif name in found:
-                body.report(YieldName(out.span, f"`{name}` is yielded twice", "", ports))
-            else:
-                found[name] = (out, value)
-        return [found[port] for port in ports] if len(found) == len(ports) else None
+        return Arm(name, body, entered, None if values is None else tuple(values))
 
     # ---- results
 
     def joined(self, arms: Sequence[Arm]) -> list[TensorType] | None:
         """The type of each result, from what the arms yield; None after reporting, or if an arm has mistakes."""
-        if any(arm.yields is None or arm.body.failed or None in arm.yields for arm in arms):
+        if not all(arm.is_good for arm in arms):
             self.body.failed = True
             return None
         origin = self.body.origin(self.ports[0], self.targets[0].span, self.node)
         joining = Joining(self.body, self.word, origin)
-        kinds: list[TensorType] = []
-        for at, port in enumerate(self.ports[: len(arms[0].spans)]):
-            yielded = [(arm, value, arm.spans[at]) for arm in arms if arm.yields and (value := arm.yields[at])]
-            kind = joined(joining, port, [(value, span) for _, value, span in yielded])
-            if kind is not None:
-                kinds.append(kind)
-        return kinds if len(kinds) == len(arms[0].spans) else None
+        columns = zip(*(arm.yields or () for arm in arms), strict=True)
+        kinds = [joined(joining, port, column) for port, column in zip(self.ports, columns, strict=False)]
+        good = [kind for kind in kinds if kind is not None]
+        return good if len(good) == len(kinds) else None
 
     def outcomes(self, kinds: Sequence[TensorType] | None) -> list[Outcome]:
         """What the targets stand for."""
@@ -228,14 +157,3 @@ class Construct:
 def word_span(control: syntax.Control, word: str) -> Span:
     """The word that a construct starts with."""
     return Span(control.span.source, control.span.start, control.span.start + len(word))
-
-
-def _end(written: syntax.Body) -> Span:
-    """The end of a body, where `yield` is missing."""
-    span = written.span
-    return Span(span.source, max(span.end - 1, span.start), span.end)
-
-
-def _outcomes(body: Body, statement: syntax.Yield) -> list[Value | None]:
-    """What is yielded, each as one value."""
-    return [single(body, outcome_of(body, out.value), out.value.span) for out in statement.outs]

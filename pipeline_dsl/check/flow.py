@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pipeline_dsl import ir, syntax
 from pipeline_dsl.diagnostics import Sink
 from pipeline_dsl.errors.calls import AmbiguousHandle
-from pipeline_dsl.errors.control import ReturnInArm
 from pipeline_dsl.errors.flow import (
     NotExecutable,
     NotUnpackable,
@@ -24,6 +23,7 @@ from pipeline_dsl.errors.flow import (
     YieldInPipeline,
 )
 from pipeline_dsl.errors.names import Unused
+from pipeline_dsl.errors.yields import ReturnInArm
 from pipeline_dsl.operations import Typed
 from pipeline_dsl.sizes import Size
 from pipeline_dsl.source import Span

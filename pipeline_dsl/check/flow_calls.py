@@ -147,13 +147,13 @@ def call_pipeline(body: Body, pipeline: PipelineBinding, site: Site) -> Results 
         body.failed = True
         declared = ((p.name, kind) for p, kind in zip(pipeline.signature.outputs, bound.results, strict=True))
         return outputs_of(callee.shown, node, declared, site.span)
-    body.shared.inlined += graph.size
-    if len(body.nodes) + body.shared.inlined > LARGEST:
+    if body.shared.inlined + graph.size > LARGEST:
         body.report(TooLarge(site.callee, body.binding.name, LARGEST))
         return None
     inlining = Inlining(graph, node, call.operands(body), bound.names)
     inlining.run()
     body.nodes += inlining.nodes
+    body.shared.inlined += sum(1 for _ in ir.walk(inlining.nodes))
     body.fresh |= bound.names.made
     return _inlined(callee, inlining, site.span)
 

@@ -19,8 +19,10 @@ from pipeline_dsl.types import Dim, Ragged, Rest, Rows, Sized, TensorType, Unkno
 
 from .body import Body
 from .regions import Value
+from .yields import Yielded
 
-Yielded = tuple[Value, Span]
+Given = tuple[Value, Span]
+"""A value that is there, and where it is yielded."""
 
 
 @dataclass(slots=True)
@@ -53,16 +55,18 @@ class Joining:
 
 def joined(joining: Joining, target: str, yielded: Sequence[Yielded]) -> TensorType | None:
     """The type of a result; None after E0501."""
-    given = [(value, span) for value, span in yielded if value.typed.value is not None]
+    values = [(one.value, one.span) for one in yielded if one.value is not None]
+    given = [(value, span) for value, span in values if value.typed.value is not None]
     if not given:
-        return replace(yielded[0][0].type, optional=True)
+        return replace(values[0][0].type, optional=True)
     first = next(((v, s) for v, s in given if not v.typed.known), given[0])
     dtype = first[0].type.dtype if not first[0].typed.known else _together([v.typed for v, _ in given])
     kinds: list[TensorType] = []
     for value, span in given:
         kind = _of_dtype(value, dtype, first[0].type)
         if isinstance(kind, Problem):
-            _disagree(joining, target, first, (value, span), f": {kind.text}", kind.help)
+            why = f": {kind.text}" if kind.kind != "dtype" else ""
+            _disagree(joining, target, first, (value, span), why, kind.help)
             return None
         kinds.append(kind)
     for at, (kind, one) in enumerate(zip(kinds, given, strict=True)):
@@ -73,7 +77,7 @@ def joined(joining: Joining, target: str, yielded: Sequence[Yielded]) -> TensorT
             _disagree(joining, target, given[0], one, ", whose dims are of different kinds")
             return None
     dims = [_dim(joining, column) for column in zip(*(kind.dims for kind in kinds), strict=False)]
-    optional = len(given) < len(yielded) or any(kind.optional for kind in kinds)
+    optional = len(given) < len(values) or any(kind.optional for kind in kinds)
     return replace(kinds[0], dims=(Rest(),) if _hides(kinds) else tuple(dims), optional=optional)
 
 
@@ -87,7 +91,7 @@ def _together(constants: Sequence[Typed]) -> DType:
 
 def _of_dtype(value: Value, dtype: DType, first: TensorType) -> TensorType | Problem:
     if value.type.stream != first.stream:
-        return Problem("a stream and a value")
+        return Problem("a stream is no value", kind="tensor", help="`collect(..)`, or `stream_of(..)`")
     if value.typed.known:
         fitted = fit(value.typed, TensorType(dtype, value.type.dims))
         return fitted if isinstance(fitted, Problem) else fitted.type
@@ -118,6 +122,6 @@ def _dim(joining: Joining, dims: tuple[Dim, ...]) -> Dim:
     return Ragged(size) if isinstance(dims[0], Ragged) else Sized(size)
 
 
-def _disagree(joining: Joining, target: str, first: Yielded, other: Yielded, why: str, advice: str = "") -> None:
+def _disagree(joining: Joining, target: str, first: Given, other: Given, why: str, advice: str = "") -> None:
     a, b = sorted((first, other), key=lambda one: one[1].start)
     joining.body.report(ArmsDisagree(joining.word, b[1], target, str(b[0].type), a[1], str(a[0].type), why, advice))

@@ -24,6 +24,7 @@ from .construct_options import Options, options_of
 from .flow_calls import STREAM_ADVICE
 from .flow_exprs import value_of
 from .regions import Outcome, Value
+from .yields import Yielded
 
 OK = "ok"
 
@@ -64,8 +65,7 @@ def map_(construct: Construct, control: syntax.Map) -> list[Outcome]:
 def _node(
     construct: Construct, arm: Arm, sources: Sequence[ir.Operand], kinds: Sequence[TensorType], options: Options
 ) -> ir.Map:
-    assert arm.yields is not None
-    items = [value.type for value in arm.yields if value is not None]
+    items = [one.value.type for one in arm.yields or () if one.value is not None]
     return ir.Map(
         id=construct.node,
         span=construct.span,
@@ -201,7 +201,7 @@ def _results(
     outer = construct.body
     if arm.yields is None or arm.body.failed or dim is None:
         return None
-    kinds = [_result(outer, value, arm, at, dim, ragged) for at, value in enumerate(arm.yields)]
+    kinds = [_result(outer, one, arm.body.fresh, dim, ragged) for one in arm.yields]
     good = [kind for kind in kinds if kind is not None]
     if len(good) < len(kinds):
         return None
@@ -213,10 +213,12 @@ def _results(
     return good
 
 
-def _result(outer: Body, value: Value | None, arm: Arm, at: int, dim: Dim, ragged: _RaggedItems) -> TensorType | None:
+def _result(outer: Body, yielded: Yielded, own: set[Symbol], dim: Dim, ragged: _RaggedItems) -> TensorType | None:
+    """own: the sizes that each item has of its own."""
+    value, span = yielded.value, yielded.span
     if value is None:
         return None
-    kind, span = value.type, arm.spans[at]
+    kind = value.type
     if kind.optional or value.typed.value is None:
         outer.report(AbsentItem(span, value.shown, str(replace(kind, optional=True)), value.span))
         return None
@@ -224,7 +226,6 @@ def _result(outer: Body, value: Value | None, arm: Arm, at: int, dim: Dim, ragge
     if problem is not None:
         outer.report(NotAnItem(span, f"{value.shown} ({kind})", *problem))
         return None
-    own = arm.body.fresh
     dims = tuple(_back(d, own, ragged.back) for d in kind.dims)
     return kind.with_dims((dim, *dims))
 

@@ -7,7 +7,7 @@ host, and a stage elsewhere has it copied. The way to a GPU and the way out of t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 
 from pipeline_dsl import ir
@@ -52,8 +52,7 @@ def check_transfers(
     for graph in graphs:
         made = {call.id: _made(call, schedule) for call in graph.calls}
         if any(place.on_gpu for place in made.values()):
-            for node in graph.nodes:
-                _check_node(node, graph, made, stages, sink)
+            _Transfers(made, stages, sink).check(graph.nodes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,43 +75,69 @@ def _made(call: ir.Call, schedule: ir.Schedule) -> _Place:
     return _Place("cpu")
 
 
-def _check_node(
-    node: ir.AnyNode, graph: ir.Graph, made: Mapping[str, _Place], stages: Mapping[str, ir.Stage], sink: Sink
-) -> None:
-    if node.span is None or isinstance(node, ir.Input | ir.Output):
-        return
-    for ref in dict.fromkeys(ir.references(node)):
-        place = made.get(ref.node)
-        if place is None or not place.on_gpu:
-            continue
-        if isinstance(node, ir.Compute):
-            if _is_numeric(ref, graph):
-                sink.add(DeviceRead(node.span, ref.node, place.device, place.span).diagnostic())
-        elif isinstance(node, ir.Call) and made[node.id].device not in (place.device, "any"):
-            _check_copy(node, ref, graph, made, stages, sink)
+@dataclass(slots=True)
+class _Transfers:
+    """One walk over a graph. A value that constructs hand on, as a result or as an item, is where it was made."""
 
+    made: Mapping[str, _Place]
+    """Of each call, by node."""
+    stages: Mapping[str, ir.Stage]
+    sink: Sink
+    on_gpu: dict[ir.Ref, ir.Call] = field(default_factory=dict)
+    """Values on a GPU, and the call that made each."""
+    types: dict[ir.Ref, TensorType] = field(default_factory=dict)
+    ports: dict[ir.Ref, str] = field(default_factory=dict)
+    """The output of that call."""
 
-def _is_numeric(ref: ir.Ref, graph: ir.Graph) -> bool:
-    """Text is on the host wherever it is made."""
-    return dict(ir.results(graph.node(ref.node)))[ref.port].dtype.numeric
+    def check(self, nodes: Iterable[ir.AnyNode]) -> None:
+        for node in nodes:
+            if not isinstance(node, ir.Input | ir.Output):
+                self._reads(node)
+            if isinstance(node, ir.Map):
+                for given, source in zip(node.body.given, node.sources, strict=True):
+                    self._hand_on(source, ir.Ref(given.id, "value"))
+            for region in ir.regions(node):
+                self.types.update((ir.Ref(given.id, "value"), given.type) for given in region.given)
+                self.check(region.nodes)
+            self._makes(node)
 
+    def _reads(self, node: ir.AnyNode) -> None:
+        for ref in dict.fromkeys(o for o in ir.operands(node) if o in self.on_gpu):
+            assert isinstance(ref, ir.Ref)
+            call = self.on_gpu[ref]
+            place = self.made[call.id]
+            if isinstance(node, ir.Call):
+                if self.made[node.id].device not in (place.device, "any"):
+                    self._check_copy(node, call, self.ports[ref])
+            elif isinstance(node, ir.Compute | ir.Branch | ir.Route) and self.types[ref].dtype.numeric:
+                # Text is on the host wherever it is made.
+                verb = "computed" if isinstance(node, ir.Compute) else "decided"
+                assert node.span is not None, "what is written has a place"
+                self.sink.add(DeviceRead(node.span, call.id, place.device, place.span, verb).diagnostic())
 
-def _check_copy(
-    node: ir.Call,
-    ref: ir.Ref,
-    graph: ir.Graph,
-    made: Mapping[str, _Place],
-    stages: Mapping[str, ir.Stage],
-    sink: Sink,
-) -> None:
-    call = graph.node(ref.node)
-    if not isinstance(call, ir.Call) or node.span is None:
-        return
-    found = _largest_row(call, ref.port, stages[call.stage].signature)
-    if found >= LARGE:
-        source, target = made[call.id], made[node.id].device
+    def _makes(self, node: ir.AnyNode) -> None:
+        self.types.update((ir.Ref(node.id, port), kind) for port, kind in ir.results(node))
+        if isinstance(node, ir.Call) and self.made[node.id].on_gpu:
+            for port, _ in node.results:
+                self.on_gpu[ir.Ref(node.id, port)] = node
+                self.ports[ir.Ref(node.id, port)] = port
+        for region in ir.regions(node):
+            for value, (port, _) in zip(region.yields, ir.results(node), strict=False):
+                self._hand_on(value, ir.Ref(node.id, port))
+
+    def _hand_on(self, value: ir.Operand, to: ir.Ref) -> None:
+        if isinstance(value, ir.Ref) and value in self.on_gpu:
+            self.on_gpu[to] = self.on_gpu[value]
+            self.ports[to] = self.ports[value]
+
+    def _check_copy(self, node: ir.Call, made_by: ir.Call, port: str) -> None:
+        found = _largest_row(made_by, port, self.stages[made_by.stage].signature)
+        if found < LARGE or node.span is None:
+            return
+        source, target = self.made[made_by.id], self.made[node.id].device
         size = f"up to {bytes_text(found)} per row"
-        sink.add(DeviceCopy(node.span, f"{ref.node}.{ref.port}", size, source.device, target, source.span).diagnostic())
+        copy = DeviceCopy(node.span, f"{made_by.id}.{port}", size, source.device, target, source.span)
+        self.sink.add(copy.diagnostic())
 
 
 def _largest_row(call: ir.Call, port: str, signature: ir.Signature) -> int:

@@ -76,12 +76,13 @@ def _unique(construct: Construct, arms: Sequence[syntax.RouteArm | syntax.Shadow
 
 def _shadow(construct: Construct, written: syntax.ShadowArm) -> ir.ShadowArm | None:
     sample = 1.0 if written.sample is None else _sample(construct, written.sample)
-    arm = construct.shadow(written.name.text, written.body)
+    arm = construct.arm(written.name.text, written.body, shadow=True)
     advice = "leave it out of the shadow: that runs beside the arm that answers"
     check_once(arm.body, f"`shadow {written.name}`", written.name.span, advice)
     construct.body.failed = construct.body.failed or arm.body.failed
-    region = ir.Region(arm.name, (), tuple(arm.body.nodes), ())
-    return None if sample is None else ir.ShadowArm(arm.name, sample, region)
+    if sample is None or not arm.is_good:
+        return None
+    return ir.ShadowArm(arm.name, sample, arm.region(()))
 
 
 def _sample(construct: Construct, expr: syntax.Expr) -> float | None:

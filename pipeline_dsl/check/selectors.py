@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pipeline_dsl import ir, syntax
@@ -62,6 +62,10 @@ class Selectors:
         self.graphs = graphs
         self.stages: dict[str, ir.Stage] = {b.stage.name: b.stage for b in _stage_bindings(scope)}
         self.calls: dict[str, ir.Call] = {call.id: call for g in graphs.values() for call in g.calls}
+        self.by_arm: dict[str, str] = {id: name for g in graphs.values() for id, name in _named_by_arm(g.nodes)}
+        """Nodes whose ids name an arm, and what they are called there."""
+        self.constructs = {node.id: _of_construct(node) for g in graphs.values() for node in ir.walk(g.nodes)}
+        """What is said of a node that is no call."""
 
     @property
     def params(self) -> tuple[str, ...]:
@@ -97,7 +101,7 @@ class Selectors:
             return self._node(self.calls[text], item.key.span, sink)
         if text in self.stages:
             return self._stage(self.stages[text], item, sink)
-        note = _note(found, text)
+        note = self.constructs.get(text) or _note(found, text)
         sink.add(SelectorMatchesNothing(item.key.span, text, self._candidates(text), note).diagnostic())
         return None
 
@@ -132,8 +136,8 @@ class Selectors:
         return None
 
     def _node(self, call: ir.Call, span: Span, sink: Sink) -> Nodes:
-        if is_anonymous(call):
-            sink.add(AnonymousNode(span, call.id, call.span).diagnostic())
+        if is_anonymous(call) or call.id in self.by_arm:
+            sink.add(AnonymousNode(span, call.id, call.span, self.by_arm.get(call.id, "")).diagnostic())
         return Nodes(call.id, self.stages[call.stage].backend)
 
     def _candidates(self, text: str) -> tuple[str, ...]:
@@ -153,6 +157,23 @@ def is_anonymous(call: ir.Call) -> bool:
     """Whether a node is named after the stage it calls and a number: `p.encoder_1`."""
     prefix, _, number = call.id.rpartition(".")[2].rpartition("_")
     return prefix == call.stage.rpartition(".")[2] and number.isdecimal()
+
+
+def _of_construct(node: ir.AnyNode) -> str:
+    if not isinstance(node, ir.Control):
+        return ""
+    return f"`{node.id}` is a construct: its options stand in the text, and a profile addresses the calls in it"
+
+
+def _named_by_arm(nodes: Iterable[ir.AnyNode]) -> Iterator[tuple[str, str]]:
+    """Calls in arms whose names stand elsewhere too: `p.x.else.y` and `y`."""
+    for node in nodes:
+        for region in ir.regions(node):
+            prefix = f"{node.id}.{region.name}."
+            for inner in region.nodes:
+                if inner.id.startswith(prefix):
+                    yield inner.id, inner.id.removeprefix(prefix)
+            yield from _named_by_arm(region.nodes)
 
 
 def _note(found: object, text: str) -> str:

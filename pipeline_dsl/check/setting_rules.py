@@ -59,15 +59,16 @@ def check_pipeline(graph: ir.Graph, own: ir.Settings, nodes: Mapping[str, ir.Set
             sink.add(NoEffect(_span(own[key]), key, "there is no `rate_limit.rate`", "set `rate`").diagnostic())
     whole = own.get("timeout")
     if whole is not None and whole.value:
-        for call in graph.calls:
-            _deadline(call, nodes.get(call.id, {}).get("timeout"), whole, sink)
+        for node in ir.walk(graph.nodes):
+            if isinstance(node, ir.Call | ir.Try):
+                _deadline(node, nodes.get(node.id, {}).get("timeout"), whole, sink)
 
 
-def _deadline(call: ir.Call, setting: ir.SettingValue | None, whole: ir.SettingValue, sink: Sink) -> None:
-    """E0508: a call that may take longer than the request it is part of."""
-    limit, span = (call.timeout_ns, call.span) if setting is None else (setting.value, setting.span)
+def _deadline(node: ir.Call | ir.Try, setting: ir.SettingValue | None, whole: ir.SettingValue, sink: Sink) -> None:
+    """E0508: a call or a `try` that may take longer than the request it is part of."""
+    limit, span = (node.timeout_ns, node.span) if setting is None else (setting.value, setting.span)
     if limit is not None and span is not None and limit > whole.value:
-        sink.add(LateDeadline(span, call.id, duration(limit), duration(whole.value), _span(whole)).diagnostic())
+        sink.add(LateDeadline(span, node.id, duration(limit), duration(whole.value), _span(whole)).diagnostic())
 
 
 def _value(settings: ir.Settings, key: str) -> Any:

@@ -41,7 +41,7 @@ class NoSuchDevice(Mistake):
 
 @dataclass(frozen=True)
 class DeviceRead(Mistake):
-    """An expression over a value that a GPU makes."""
+    """An expression over a value that a GPU makes, or a decision by it."""
 
     code = "W0501"
     title = "expression reads a device value"
@@ -50,11 +50,12 @@ class DeviceRead(Mistake):
     """`embed.score`, the node that makes it."""
     device: str
     placed: Span | None
+    verb: str = "computed"
 
     def diagnostic(self) -> Diagnostic:
         return self.at(
             self.span,
-            f"this is computed on the host and waits for `{self.value}`, which is made on {self.device}",
+            f"this is {self.verb} on the host and waits for `{self.value}`, which is made on {self.device}",
             labels=(Label(self.placed, "placed here"),) if self.placed else (),
             help="let a stage on that device compute it, or place the stage on the cpu",
         )

@@ -199,7 +199,7 @@ class LateDeadline(Mistake):
             self.span,
             f"`{self.node}` may take {self.inner}, and its request ends after {self.outer}",
             labels=(Label(self.whole, f"the whole request: {self.outer}"),),
-            help=f"give the call less than {self.outer}, or the pipeline more",
+            help=f"give it less than {self.outer}, or the pipeline more",
         )
 
 
@@ -220,15 +220,25 @@ class NotCacheable(Mistake):
 
 @dataclass(frozen=True)
 class AnonymousNode(Mistake):
-    """A profile block for a call without a name of its own."""
+    """A profile block for a call without a name of its own, or whose name stands in several arms."""
 
     code = "W0210"
     title = "profile addresses an anonymous node"
     span: Span
     node: str
     call: Span | None
+    name: str = ""
+    """What it is called in its arm, where that is not enough for an id."""
 
     def diagnostic(self) -> Diagnostic:
+        if self.name:
+            told = f"this call is one of several with the name `{self.name}`"
+            return self.at(
+                self.span,
+                f"the id `{self.node}` names an arm: it changes when `{self.name}` stands in one place only",
+                labels=(Label(self.call, told),) if self.call else (),
+                help="give each of the results a name of its own and address that",
+            )
         labels = (Label(self.call, "this call has no name of its own"),) if self.call else ()
         return self.at(
             self.span,

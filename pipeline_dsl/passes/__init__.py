@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from pipeline_dsl.ir import Graph
 
+from .choose import choose
 from .context import Context
 from .forward import forward
 from .prune import prune
@@ -21,10 +22,10 @@ from .prune import prune
 Pass = Callable[[Graph, Context], Graph]
 Verify = Callable[[Graph], None]
 
-PASSES: tuple[Pass, ...] = (forward, prune)
-"""`forward` first: what only fed a name that stands for something else is dead afterwards."""
+PASSES: tuple[Pass, ...] = (choose, forward, prune)
+"""`prune` last: what only fed an arm that is gone, or a name that stands for something else, is dead then."""
 
-__all__ = ["PASSES", "Context", "Pass", "Verify", "forward", "prune", "run"]
+__all__ = ["PASSES", "Context", "Pass", "Verify", "choose", "forward", "prune", "run"]
 
 
 def run(graph: Graph, context: Context, *, verify: Verify | None = None, passes: tuple[Pass, ...] = PASSES) -> Graph:

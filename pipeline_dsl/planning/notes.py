@@ -1,7 +1,7 @@
 """What `pipectl plan` says beside the bare facts, in the order of stages and pipelines.
 
-`batching`: how a stage batches, or why it can not. `copy`: where data is copied, with bytes per row where sizes are
-known. `setting`: what each key of the profile changed, and where it was written.
+`batching`: how a stage batches, or why it can not. `control`: what a construct does. `copy`: where data is copied,
+with bytes per row where sizes are known. `setting`: what each key of the profile changed, and where it was written.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pipeline_dsl.sizes import Size
 from pipeline_dsl.types import Rows, Sized
 
 from .call_facts import fixed_ports, known_sizes
+from .control_notes import control_notes
 from .copies import copy_notes
 from .reading import value_text
 
@@ -32,6 +33,7 @@ def notes(
         for stage in stages
         for note in batching_notes(stage, known.get(stage.index, frozenset()), fixed.get(stage.index, frozenset()))
     ]
+    found += [note for pipeline in pipelines.values() for note in control_notes(pipeline, stages)]
     found += [note for pipeline in pipelines.values() for note in copy_notes(pipeline, stages)]
     found += setting_notes(program, calls)
     return tuple(found)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 import pipeline_dsl.builder as pp
+from pipeline_dsl import ir
 from pipeline_dsl.builder import types as t
+from pipeline_dsl.check import Options
+from pipeline_dsl.compile import check_module, check_path
+from pipeline_dsl.ir_text import to_text
+from pipeline_dsl.source import Source
 
 CORPUS = Path(__file__).parents[1] / "corpus"
 
@@ -269,3 +275,25 @@ def test_the_example_is_the_file(build) -> None:
     assert built.syntax.decls == written.syntax.decls
     assert built == written
     assert pp.parse(built.to_text()) == written
+
+
+class Imports:
+    """Reads what the examples import, wherever the importing module stands."""
+
+    def read(self, path: str) -> Source:
+        return Source(path, (CORPUS / "common" / Path(path).name).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("build", [embed, detect, canary, cascade], ids=lambda f: f.__name__)
+def test_what_is_built_is_typed_as_the_file(build) -> None:
+    """The same graphs, node for node, apart from the lines that sizes are named after."""
+    options = Options(environ={}, loader=Imports())
+    built, said = check_module(build().syntax, options)
+    written, _ = check_path(CORPUS / f"{build.__name__}.pipe", options)
+    assert built is not None, said.errors
+    assert written is not None
+    assert _texts(built) == _texts(written)
+
+
+def _texts(program: ir.Program) -> list[str]:
+    return [re.sub(r", line \d+(, column \d+)?", "", to_text(graph)) for graph in program.pipelines.values()]
