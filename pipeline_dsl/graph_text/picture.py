@@ -7,6 +7,7 @@ border of a panel, so each format can draw it as a picture of its own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -36,6 +37,9 @@ from pipeline_dsl.plan import Plan
 from pipeline_dsl.types import TensorType
 
 from .constructs import entry, headline, panels, yielded
+
+_ORIGIN = re.compile(r" of [\w.@]+(, line \d+)?")
+"""`N of detect, line 19`"""
 
 Kind = Literal["input", "call", "compute", "control", "item", "outer", "yield", "output"]
 
@@ -153,7 +157,7 @@ class _Drawing:
             if ref in entered:
                 labels.setdefault(entered[ref], [])
             else:
-                kind = str(self._types[ref])
+                kind = _short(self._types[ref])
                 text = kind if ref.node in self._single else f"{ref.port}: {kind}"
                 labels.setdefault(inside[ref.node], []).append(text)
         for source, lines in labels.items():
@@ -183,14 +187,21 @@ class _Drawing:
         return Box(title, headline(node), "control", "", tuple(made))
 
     def _panel(self, title: str, shadow: bool, region: Region) -> Panel:
-        entered = {Ref(g.id, "value"): Box(f"{entry(g)}: {g.type}", "", "item") for g in region.given}
-        entered |= {ref: Box(f"{self._called(ref)}: {self._types[ref]}", "", "outer") for ref in captures(region)}
+        entered = {Ref(g.id, "value"): Box(f"{entry(g)}: {_short(g.type)}", "", "item") for g in region.given}
+        entered |= {
+            ref: Box(f"{self._called(ref)}: {_short(self._types[ref])}", "", "outer") for ref in captures(region)
+        }
         boxes, arrows = self.level(region.nodes, entered, region)
         return Panel(title, shadow, boxes, arrows)
 
     def _called(self, ref: Ref) -> str:
         name = ref.node.removeprefix(self._prefix).rpartition(".")[2]
         return name if ref.node in self._single else f"{name}.{ref.port}"
+
+
+def _short(kind: TensorType) -> str:
+    """A type without the places its sizes come from: arrows show those."""
+    return _ORIGIN.sub("", str(kind))
 
 
 def _operations(expression: Expression) -> Iterator[str]:

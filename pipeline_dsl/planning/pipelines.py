@@ -48,6 +48,7 @@ def pipeline_plan(graph: Graph, program: Program, table: StageTable, shared: fro
         admission=admission_policy(settings),
         sequence=graph.sequence,
         doc=graph.doc,
+        graph=graph,
     )
 
 
