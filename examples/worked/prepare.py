@@ -15,9 +15,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from asr.morse import key
+from audio_models import CHUNK, save_encoder, vad
 from digit_models import classifiers, digits, picture
 from onnx_models import detector, rankers, save
 from PIL import Image
+
+import pipectl
 
 HERE = Path(__file__).resolve().parent
 MODELS, DATA = HERE / "models", HERE / "data"
@@ -53,6 +57,23 @@ def cascade_images() -> None:
     np.save(DATA / "images_digits.npy", held_out.digits[:60])
 
 
+def index(texts: list[str]) -> None:
+    """The sentences of examples/embed with their vectors, from embed.pipe itself."""
+    with pipectl.load(HERE / "embed.pipe", profile="cpu") as app:
+        vectors = app["embed"](text=texts)["embedding"]
+    np.savez(MODELS / "index.npz", passages=np.array(texts), vectors=vectors)
+
+
+def sound() -> None:
+    """Morse code in chunks of 100 ms: the requests of one sequence, and what it says."""
+    text = "WHAT HATH GOD WROUGHT"
+    heard = key(text)
+    chunks = np.pad(heard, (0, -len(heard) % CHUNK)).reshape(-1, CHUNK).round(4)
+    lines = (json.dumps({"pcm": chunk.tolist()}) for chunk in chunks)
+    (DATA / "morse.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (DATA / "morse.txt").write_text(text + "\n", encoding="utf-8")
+
+
 def main() -> None:
     for folder in (MODELS, DATA):
         folder.mkdir(exist_ok=True)
@@ -67,6 +88,10 @@ def main() -> None:
         save(model, MODELS / "ranker" / str(version) / "model.onnx")
     pictures(np.random.default_rng(8))
     cascade_images()
+    index(texts)
+    save(vad(), MODELS / "silero.onnx")
+    save_encoder(MODELS / "conformer.pt")
+    sound()
     (MODELS / ".prepared").touch()
     print("models/ and data/ of the worked examples are there")
 
