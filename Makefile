@@ -64,5 +64,5 @@ $(VENV)/.check: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) -e '.[dev,onnx,torch,parquet,images,examples,embed]'
+	$(INSTALL) -e '.[dev,onnx,torch,interop,parquet,images,examples,embed]'
 	@touch $@

@@ -289,7 +289,8 @@ class Flow:
         """(locked) Take out of inboxes what has ended, and count what happened."""
         for stage in after.bereft:
             stage.drop_dead()
-        self.tally.events.update(after.counts)
+        if after.counts:
+            self.tally.events.update(after.counts)
 
 
 def _all_fail(entry: Entry, error: Any) -> Ends:

@@ -6,13 +6,13 @@ end the parent, go on without the child, or have something started once the lock
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from .cohort import Deaths, Layout
 from .element import Child, Element
 from .errors import RequestError
+from .tally import Event
 
 if TYPE_CHECKING:
     from .node import Going, Node
@@ -35,11 +35,12 @@ class Aftermath:
         self.now = now
         self.bereft: set[StageRuntime] = set()
         self.going: dict[Continue, list[Scope]] = {}
-        self.counts: Counter[tuple[str, str, str]] = Counter()
-        """Events at constructs: (kind, node, what)."""
+        self.counts: dict[Event, int] = {}
+        """Events at constructs."""
 
     def count(self, kind: str, node: str, what: str) -> None:
-        self.counts[kind, node, what] += 1
+        event = kind, node, what
+        self.counts[event] = self.counts.get(event, 0) + 1
 
     def go(self, how: Continue, scope: Scope) -> None:
         self.going.setdefault(how, []).append(scope)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from keyword import iskeyword
 
 import click
 
@@ -22,8 +23,17 @@ COMMANDS = {
     "record": "Keep one request and its tensors in a file.",
     "replay": "Run a recorded request again and compare.",
     "explain": "Explain a diagnostic by its code.",
+    "lock": "Write down what the models of a file are.",
+    "breaking": "Find what a change breaks for callers.",
+    "import": "Make a .pipe file of what another system was told.",
+    "export": "Write a .pipe file as another system's configuration.",
 }
-"""Name and summary of each command; `commands/<name>.py` has it."""
+"""Name and summary of each command."""
+
+
+def module_of(name: str) -> str:
+    """The module of a command."""
+    return f"pipectl.commands.{name}_" if iskeyword(name) else f"pipectl.commands.{name}"
 
 
 class Lazy(click.Group):
@@ -35,7 +45,7 @@ class Lazy(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"pipectl.commands.{name}").command
+        command: click.Command = import_module(module_of(name)).command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

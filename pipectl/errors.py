@@ -17,3 +17,11 @@ class OptionError(Hinted):
 
 class OutputError(Hinted):
     """Answers that could not be written."""
+
+
+class ConversionError(Hinted):
+    """Something written for or by another system that can not be converted; its text names the place."""
+
+
+class ArtifactError(Hinted):
+    """A stage's file that is missing or can not be read."""

@@ -9,7 +9,7 @@ import traceback
 import click
 
 from .console import Exit, Session
-from .errors import Hinted, OptionError
+from .errors import ArtifactError, ConversionError, Hinted, OptionError
 
 
 def report(error: Exception, session: Session) -> Exit:
@@ -49,7 +49,8 @@ def _diagnostics(error: Exception, session: Session) -> Exit:
 def _other(error: Exception, session: Session) -> Exit:
     if isinstance(error, Hinted):
         session.problem(str(error), error.hint)
-        return Exit.USAGE if isinstance(error, OptionError) else Exit.RUNTIME
+        codes = {OptionError: Exit.USAGE, ConversionError: Exit.LOAD, ArtifactError: Exit.LOAD}
+        return codes.get(type(error), Exit.RUNTIME)
     if isinstance(error, ModuleNotFoundError) and error.name == "ml_dtypes":
         session.problem("bf16 needs the package ml-dtypes", "pip install ml-dtypes")
         return Exit.LOAD

@@ -13,6 +13,7 @@ from pipectl.console import Exit, Session, common
 from pipectl.options import schedule
 
 if TYPE_CHECKING:
+    from pipeline_dsl.check import Options
     from pipeline_dsl.diagnostics import Diagnostic
     from pipeline_dsl.plan import Hardware
 
@@ -35,7 +36,7 @@ def command(
     Exit code 1 if there is an error; warnings alone give 0.
     """
     found = [d for file in files for d in _check(file, profile, params, host)]
-    sys.stdout.write(_shown(found, form, session))
+    sys.stdout.write(shown(found, form, session))
     errors = [d for d in found if d.severity == "error"]
     if form == "text" and not found:
         click.echo("no mistakes in " + (files[0] if len(files) == 1 else f"{len(files)} files"))
@@ -46,8 +47,24 @@ def _check(file: str, profile: str | None, params: dict[str, str], host: bool) -
     from pipectl.compiling import options
     from pipeline_dsl.compile import check_path
 
-    _, sink = check_path(file, options(profile, params, hardware=_machine() if host else None))
+    chosen = options(profile, params, hardware=_machine() if host else None)
+    _, sink = check_path(file, chosen)
+    for diagnostic in _changed(file, chosen):
+        sink.add(diagnostic)
     return sink.sorted()
+
+
+def _changed(file: str, chosen: Options) -> list[Diagnostic]:
+    """Artifacts that are not those of the lock file; nothing is opened where there is none."""
+    from pathlib import Path
+
+    from pipeline_dsl.locks import SUFFIX
+
+    if not Path(f"{file}{SUFFIX}").is_file():
+        return []
+    from pipectl.locking import changed
+
+    return changed(Path(file), chosen)
 
 
 def _machine() -> Hardware:
@@ -56,7 +73,8 @@ def _machine() -> Hardware:
     return probe()
 
 
-def _shown(found: list[Diagnostic], form: str, session: Session) -> str:
+def shown(found: list[Diagnostic], form: str, session: Session) -> str:
+    """Diagnostics in one of the forms."""
     from pipeline_dsl import render
 
     forms: dict[str, Callable[[], str]] = {

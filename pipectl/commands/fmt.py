@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipectl.console import Exit, Session, common
+from pipectl.replace import replace_text
 
 if TYPE_CHECKING:
     from pipeline_dsl.source import Source
@@ -88,21 +88,7 @@ def _write(text: Formatted) -> None:
     if text.path == "<stdin>":
         sys.stdout.write(text.after)
     elif text.changed:
-        _replace(Path(text.path), text.after)
-
-
-def _replace(path: Path, text: str) -> None:
-    """All or nothing: an interrupted write leaves the old file. A link stays a link, the mode is kept."""
-    path = path.resolve()
-    handle, name = tempfile.mkstemp(prefix=path.name, dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-        os.chmod(name, path.stat().st_mode)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+        replace_text(Path(text.path), text.after)
 
 
 def _diff(text: Formatted, color: bool) -> str:

@@ -17,6 +17,7 @@ from pipeline_dsl.source import Span
 from .declare import declare_all
 from .inherit import lineage
 from .load import load
+from .locked import lock_of
 from .options import Options
 from .order import in_order
 from .params import Override, const, param
@@ -42,6 +43,8 @@ def resolve(main: syntax.Module, options: Options, sink: Sink) -> Scope:
     """The names of the main file, all of them made; imported files hang below it."""
     loaded = load(main, options, sink)
     scopes = declare_all(main, loaded, options, sink)
+    for one in scopes.values():
+        one.lock = lock_of(one, sink)
     scope = scopes[main.source.path]
     overrides = _overrides(scope, sink)
     _unknown_params(scopes.values(), scope, sink)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline_dsl import ir, syntax
+from pipeline_dsl.locks import Lock
 from pipeline_dsl.operations import Typed
 from pipeline_dsl.types import TensorType
 
@@ -123,6 +124,8 @@ class Scope:
     names: dict[str, Binding | Imported] = field(default_factory=dict, repr=False)
     profiles: dict[str, ProfileBinding] = field(default_factory=dict, repr=False)
     used: set[str] = field(default_factory=set, repr=False)
+    lock: Lock = field(default_factory=Lock, repr=False)
+    """What the module's lock file says."""
 
     def lookup(self, text: str) -> Binding | None:
         """What a name stands for, or None. Does not count as a use."""

@@ -13,6 +13,7 @@ from pipeline_dsl.literals import quoted
 
 from .backends import Using, using_of
 from .contracts import contract_of
+from .locked import Unlocked, compare, unlocked
 from .lookup import kind_of, member
 from .scope import ErrorBinding, Scope, StageBinding
 from .signatures import signature_of, sizes_of
@@ -23,15 +24,19 @@ def stage_of(decl: syntax.Stage, scope: Scope, sink: Sink) -> ir.Stage | None:
     """The checked stage; None if its signature is wrong. A stage it is `like` must have been made before.
 
     A stage with mistakes elsewhere is still good for checking its calls: they are reported, and no program is made."""
-    signature = _signature(decl, scope, sink)
+    locked = scope.lock.stages.get(decl.name.text)
+    read = unlocked(locked, decl.name.span) if decl.signature is None and decl.like is None else None
+    signature = _signature(decl, scope, sink) if read is None else read.signature
     using = using_of(decl.using, signature or ir.Signature((), ()), scope, sink)
     if signature is None:
         return None
     contract = contract_of(decl, signature, using, scope, sink)
+    if read is not None:
+        contract = _named(contract, read)
     _versioned_path(decl, using, contract, sink)
     if using.spec.name == "python":
         _no_context_port(signature, sink)
-    return ir.Stage(
+    stage = ir.Stage(
         scope.qualify(decl.name.text),
         signature,
         using.spec.name,
@@ -40,6 +45,17 @@ def stage_of(decl: syntax.Stage, scope: Scope, sink: Sink) -> ir.Stage | None:
         scope.folder,
         decl.doc,
         decl.span,
+    )
+    compare(stage, locked, sink)
+    return stage
+
+
+def _named(contract: ir.Contract, read: Unlocked) -> ir.Contract:
+    """Ports of the lock file stand for the tensors they are named after; what the stage says itself goes first."""
+    return replace(
+        contract,
+        tensors_in={**read.tensors_in, **contract.tensors_in},
+        tensors_out={**read.tensors_out, **contract.tensors_out},
     )
 
 

@@ -106,5 +106,5 @@ class NoSignature(Mistake):
         return self.at(
             self.span,
             f"stage `{self.name}` has no signature",
-            help=f"write its ports: `stage {self.name}(x: f32[*, 3]) -> (y: f32[*])`, or `like` another stage",
+            help=f"write its ports: `stage {self.name}(x: f32[*, 3]) -> (y: f32[*])`, or run `pipectl lock`",
         )

@@ -22,7 +22,7 @@ from .ports import input_plans, output_plans
 from .reading import read
 
 _OWN_KEYS = CALL_KEYS | {"device", "instances", "threads", "isolate", "version", "versions"}
-_OWN_BLOCKS = ("batching.max", "batching.delay", "batching.preferred", "queue.", "warmup.")
+_OWN_BLOCKS = ("batching.max", "batching.delay", "batching.preferred", "queue.", "warmup.", "triton.")
 
 
 @dataclass(frozen=True, slots=True)

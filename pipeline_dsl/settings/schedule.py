@@ -61,6 +61,7 @@ STAGE: tuple[KeySpec, ...] = (
     _stage("stream", "word", "own", "`shared`: the stream of its neighbours", words=("shared", "own")),
     _stage("memory", "share", None, "device memory it may take", minimum=1),
     _stage("pin", "bool", False, "host buffers are page-locked"),
+    _stage("triton.*", "value", None, "a field of Triton's model configuration, for `pipectl export`"),
     KeySpec("timeout", "duration", 0, "call", "of one call, within the request's deadline; 0: none"),
     KeySpec("priority", "int", None, "call", "level in the stage's queue; 1 is served first", minimum=1),
     _onnx("accelerate.tensorrt.precision", "word", "of the TensorRT provider", words=("fp32", "fp16", "int8")),
@@ -100,4 +101,5 @@ PIPELINE: tuple[KeySpec, ...] = (
     _pipeline("rate_limit.per", "duration", 10**9, "in this time", minimum=1),
     _pipeline("rate_limit.burst", "int", None, "saved up at most", minimum=1),
     _pipeline("rate_limit.by", "string", None, "name of the header whose values are counted apart"),
+    _pipeline("triton.*", "value", None, "a field of Triton's model configuration, for `pipectl export`"),
 )

@@ -1,7 +1,8 @@
 """Ports and pipelines by hand, from the language's own spelling of types."""
 
 from pipeline_dsl.dtypes import DTYPES
-from pipeline_dsl.plan import Constant, InputPlan, OutputPlan, PipelinePlan
+from pipeline_dsl.ir import Constant
+from pipeline_dsl.plan import InputPlan, OutputPlan, PipelinePlan
 from pipeline_dsl.sizes import Size
 from pipeline_dsl.types import Dim, Ragged, Rest, Rows, Sized, TensorType, Unknown
 

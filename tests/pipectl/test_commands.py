@@ -249,10 +249,10 @@ def test_explain_an_unknown_code(call):
 def test_summaries_are_the_first_lines_of_the_commands(call):
     from importlib import import_module
 
-    from pipectl.__main__ import COMMANDS
+    from pipectl.__main__ import COMMANDS, module_of
 
     for name, summary in COMMANDS.items():
-        command = import_module(f"pipectl.commands.{name}").command
+        command = import_module(module_of(name)).command
         assert command.name == name
         assert command.help.splitlines()[0] == summary
         assert summary in call("--help").out

@@ -1,6 +1,6 @@
 from executor.request import Execution
 from pipectl.report import Report, critical_path
-from pipeline_dsl.plan import Hardware, PipelinePlan, Plan, Step
+from pipeline_dsl.plan import Hardware, PipelinePlan, Plan, Slot, Step
 
 SOURCES = {"p.b": ("p.a",), "p.c": ("p.a",), "p.d": ("p.b", "p.c")}
 MS = 1_000_000
@@ -32,7 +32,8 @@ class FakeResponse:
 
 def step(index: int, node: str, *producers: int) -> Step:
     return Step(
-        index=index, node=node, stage=0, binding="rows", args=(), outputs=(), types=(),
+        index=index, node=node, stage=0, binding="rows",
+        args=tuple(Slot(p) for p in producers if p >= 0), outputs=(index,), types=(),
         producers=producers, consumers=(), level=0, run=0,
     )  # fmt: skip
 

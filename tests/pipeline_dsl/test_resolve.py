@@ -29,6 +29,8 @@ def test_a_diamond_is_loaded_once() -> None:
             self.read_paths: list[str] = []
 
         def read(self, path: str) -> Source:
+            if path.endswith(".lock"):
+                raise FileNotFoundError(path)
             self.read_paths.append(path)
             texts = {
                 "a.pipe": 'pipe 1\nimport "c.pipe" as c\n',
