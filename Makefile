@@ -37,6 +37,7 @@ check: $(VENV)/.check
 
 bench: $(VENV)/.run
 	$(BIN)/python -m benchmarks.executor --json benchmarks/latest.json --keep benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks.control --keep benchmarks/RESULTS.md
 
 bless: $(VENV)/.test
 	PIPECTL_BLESS=1 $(PYTEST) tests
@@ -64,5 +65,5 @@ $(VENV)/.check: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) -e '.[dev,onnx,torch,interop,parquet,images,examples,embed]'
+	$(INSTALL) -e '.[dev,onnx,torch,interop,parquet,images,lsp,examples,embed]'
 	@touch $@

@@ -8,13 +8,20 @@ write them again, nor hand out the same buffer twice. Returning an input or a vi
 copies nothing. Threads. The executor never calls one instance from two threads at a time, but successive
 calls may come from different threads, unless the instance says `thread_affine`. `execute` may block; it
 should release the GIL. Devices. Tensors are ready on the batch's stream (`None` on the host) when `execute`
-begins, and outputs must be ready on it when it returns; a host instance returns finished values."""
+begins, and outputs must be ready on it when it returns; a host instance returns finished values.
+
+Streams. A call of a stage with stream outputs returns at once, with `BatchResult.elements`: a generator that makes
+one element at a time. The executor advances it only while there is room for what it makes, holds the instance
+meanwhile, and leaves it parked otherwise: between two elements other calls of the instance may run. Inputs stay valid
+until it ended or was closed, which happens once, whatever becomes of the request; it may be closed before it was
+ever advanced. A port of type `stream T` among the inputs holds a `streams.Reader`, an iterator that waits for
+elements; the executor calls a stage that has one from a thread of the instance's own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from pipeline_dsl.plan import StagePlan
 
@@ -58,6 +65,10 @@ class Batch:
     """Call site, for logs."""
 
 
+Elements: TypeAlias = Generator[tuple[Value, ...], None, tuple[Value, ...]]
+"""Yields one value for each stream output, in port order, and returns the other outputs in port order."""
+
+
 @dataclass(slots=True)
 class BatchResult:
     """Outputs of one batch, in port order; `failed` maps a row to the exception that stands in its place.
@@ -67,6 +78,8 @@ class BatchResult:
 
     outputs: tuple[Value, ...]
     failed: Mapping[int, Exception] | None = None
+    elements: Elements | None = None
+    """Of a stage with stream outputs; `outputs` is empty then."""
 
 
 @dataclass(frozen=True, slots=True)

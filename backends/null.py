@@ -7,7 +7,7 @@ executor.
 first of its type), "zeros", or a number to fill outputs with. `fail`: "load" (can not be loaded), "all",
 "every N" (each Nth batch raises), "rows V" (a row whose first input begins with V fails alone), "batch V"
 (one such row fails its batch). Latency (float seconds here) is slept through, or with `busy = true` spent on
-the processor."""
+the processor. `elements` is for stages with streams: see `null_streams`."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from pipeline_dsl.types import Rows
 
 from .artifact import host_only
 from .base import BackendError, Batch, BatchResult, Instance, InstanceConfig
+from .null_streams import streaming
 from .shapes import ROWS, Mismatch, Sizes, dims_of, target_of
 from .values import Ragged, Value
 
@@ -51,6 +52,12 @@ class NullBackend:
         host_only(stage, config.device)
         if stage.arguments.get("fail") == "load":
             raise BackendError(f"stage `{stage.name}` is set to fail at load", 'leave out fail = "load"')
+        if any(p.type.stream for p in (*stage.inputs, *stage.outputs)):
+
+            def paced(part: StagePlan) -> Execute:
+                return _delayed(_values(part), part, self._sleep)
+
+            return NullInstance(streaming(stage, paced, lambda: _failure(stage)))
         execute = _values(stage)
         execute = _failing(execute, stage, self._predicate)
         return NullInstance(_delayed(execute, stage, self._sleep))
@@ -174,7 +181,11 @@ def _failing(execute: Execute, stage: StagePlan, predicate: Predicate | None) ->
 
 
 def _raise(stage: StagePlan) -> BatchResult:
-    raise NullError(f"stage `{stage.name}` is set to fail")
+    raise _failure(stage)
+
+
+def _failure(stage: StagePlan) -> Exception:
+    return NullError(f"stage `{stage.name}` is set to fail")
 
 
 def _failing_every(execute: Execute, period: int, stage: StagePlan) -> Execute:

@@ -4,7 +4,8 @@
 the keys, its `warmup` and `close` are called if it has them; a parameter `folder` that no key fills gets the
 folder of the `.pipe`, where relative paths start. All that can be decided before a call is
 decided at load: the callable's parameters, conversion of inputs and of what it returns. `each = true` calls
-it row by row (see `each`)."""
+it row by row (see `each`). A stage with stream outputs is a generator: it yields elements and returns its other
+outputs (see `generators`)."""
 
 from __future__ import annotations
 
@@ -19,9 +20,11 @@ from pipeline_dsl.plan import StagePlan
 from .artifact import ARTIFACT, host_only, keys_of, missing_library
 from .base import BackendError, Batch, BatchResult, Instance, InstanceConfig
 from .each import each_row
+from .generators import Yields, streams
 from .importer import acquire, release
 from .returns import Returns
 from .signature import CONTEXT, check_call, check_setup, place_of, with_folder
+from .streams import Reader
 from .values import Ragged
 
 Execute = Callable[[Batch], BatchResult]
@@ -65,7 +68,6 @@ class PythonBackend:
     def load(self, stage: StagePlan, config: InstanceConfig) -> Instance:
         """An instance that calls the user's code. BackendError if it can not be found, built or called."""
         host_only(stage, config.device)
-        _refuse_streams(stage)
         target = acquire(str(stage.arguments.get(ARTIFACT, "")), stage.folder, stage.name)
         try:
             return PythonInstance(stage, config, target)
@@ -130,7 +132,7 @@ def _whole_batch(
     fn: Callable[..., Any], keys: dict[str, Any], stage: StagePlan, context: Callable[[Batch], Context] | None
 ) -> Execute:
     names = tuple(port.name for port in stage.inputs)
-    returns = Returns(stage)
+    returns = Yields(stage) if streams(stage) else Returns(stage)
     if context is None and not keys:
         if len(names) == 1:
             (only,) = names
@@ -167,21 +169,16 @@ def _with_tensors(fn: Callable[..., Any], stage: StagePlan) -> Callable[..., Any
         raise missing_library(stage, "torch", "torch", error) from error
     from .interop import to_torch
 
-    numeric = {p.name for p in stage.inputs if p.type.dtype.numeric and p.form != "scalar"}
+    numeric = {p.name for p in stage.inputs if p.type.dtype.numeric and p.type.dims}
+
+    def tensor(value: Any) -> Any:
+        if isinstance(value, Reader):
+            return map(tensor, value)
+        if isinstance(value, Ragged):
+            return [to_torch(row) for row in value]
+        return to_torch(value) if hasattr(value, "ndim") else value
 
     def with_tensors(**arguments: Any) -> Any:
-        for name in numeric:
-            value = arguments[name]
-            if isinstance(value, Ragged):
-                arguments[name] = [to_torch(row) for row in value]
-            elif hasattr(value, "ndim"):
-                arguments[name] = to_torch(value)
-        return fn(**arguments)
+        return fn(**{name: tensor(v) if name in numeric else v for name, v in arguments.items()})
 
     return with_tensors
-
-
-def _refuse_streams(stage: StagePlan) -> None:
-    port = next((p for p in (*stage.inputs, *stage.outputs) if p.type.stream), None)
-    if port is not None:
-        raise BackendError(f"stage `{stage.name}`: port `{port.name}` is a stream; streams can not run yet")

@@ -68,8 +68,9 @@ def _check_kind(fn: Callable[..., Any], stage: StagePlan) -> None:
     if inspect.iscoroutinefunction(body) or inspect.isasyncgenfunction(body):
         hint = "make it a plain function; batching and `instances` run calls side by side"
         raise _error(fn, stage, "is `async def`, which stages can not be", hint)
-    if inspect.isgeneratorfunction(body):
-        raise _error(fn, stage, "is a generator; stages that yield streams can not run yet", "return the values")
+    if inspect.isgeneratorfunction(body) and not any(port.type.stream for port in stage.outputs):
+        hint = "return the values, or declare an output as `stream T`"
+        raise _error(fn, stage, "is a generator, and the stage has no stream output", hint)
 
 
 def _check_names(fn: Any, names: list[str], what: str, stage: StagePlan) -> None:

@@ -6,7 +6,7 @@ answer does not keep the batch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import cast
 
@@ -26,9 +26,15 @@ def responses(cohort: Cohort, now: int, copies: CopySink) -> list[tuple[Request,
     """Answers of the requests that have not ended; columns are those of the variant's outputs, in order."""
     owners = cast(Sequence[Request], cohort.layout.owners)  # only requests come to the end of a pipeline
     names = [o.name for o in owners[0].variant.outputs]
-    values = [_values(column, len(owners), copies) for column in cohort.columns]
-    rows = zip(*values) if values else [()] * len(owners)
+    rows = values_of(cohort, copies)
     return [(owner, Response(owner, dict(zip(names, row)), now)) for owner, row in zip(owners, rows) if not owner.done]
+
+
+def values_of(cohort: Cohort, copies: CopySink) -> Iterable[tuple[Value, ...]]:
+    """The values of each element, as its caller gets them."""
+    elements = len(cohort.layout.owners)
+    values = [_values(column, elements, copies) for column in cohort.columns]
+    return zip(*values) if values else [()] * elements
 
 
 def _values(column: Column | None, elements: int, copies: CopySink) -> list[Value]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .cohort import Layout
     from .request import Request
     from .scope import Scope
+    from .streaming.pump import Stoppable
     from .wiring import Circuit
 
 Fields: TypeAlias = tuple[str, str, int, int, int, int, int, int]
@@ -27,7 +28,7 @@ Runs: TypeAlias = dict[int, list[Fields]]
 class Element:
     """`done` turns true once and for all."""
 
-    __slots__ = ("deadline_ns", "done", "layouts", "runs", "scopes")
+    __slots__ = ("deadline_ns", "done", "layouts", "runs", "scopes", "streams")
 
     deadline_ns: int | None
     done: bool
@@ -37,6 +38,8 @@ class Element:
     """What ran for its children that have ended."""
     scopes: list[Scope] | None
     """Those open below it."""
+    streams: set[Stoppable] | None
+    """What makes elements for it; of a request also what does so for its children."""
 
     # What follows is plain data of a request; a child has it from its request.
 
@@ -81,6 +84,7 @@ class Child(Element):
         self.layouts = []
         self.runs = None
         self.scopes = None
+        self.streams = None
 
     def __repr__(self) -> str:
         return f"Child({self.scope.node.name}[{self.index}] of {self.id!r}{', done' if self.done else ''})"

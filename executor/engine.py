@@ -33,10 +33,12 @@ from .execute import Run
 from .flow import Flow
 from .ingress import Ingress
 from .loading import load, unload
-from .request import Job, Outcome, Request, Response, deliver
+from .request import Job, Outcome, Request, Response, Sink, deliver
 from .scope import Aftermath, forget
 from .stage import StageRuntime
 from .stats import PipelineStats, Snapshot
+from .streaming.answer import StreamAnswer
+from .streaming.waits import check_waits
 from .survey import leftovers, snapshot
 from .tap import Tap
 from .trace import Recorder, RequestRecord
@@ -65,6 +67,9 @@ class Engine:
         self._state = "new"
         self._idle = threading.Condition(self.lock)
         self.flow = Flow(self.clock, self.lock, self._workers, self.end, self._rested, recorder, tap)
+        for name, pipeline in plan.pipelines.items():
+            if any(output.type.stream for output in pipeline.outputs):
+                self.flow.streams.declare(name)
 
     # ---- life
 
@@ -74,11 +79,12 @@ class Engine:
         Unavailable if it was started before, or `stop` was called before or meanwhile."""
         if self._state != "new":
             raise Unavailable(f"the engine is {self._state}; it can not be started again")
+        check_waits(self.plan)
         load(self.stages, self.plan.hardware)
         for stage in self.stages:
             budget = RetryBudget()  # of its own: what one stage raises must not cost the requests of another
             for slot in stage.slots:
-                slot.run = Run(stage, slot, self.clock.now, budget, self.recorder)
+                slot.run = Run(stage, slot, self.clock.now, budget, self.recorder, self._workers.put)
         slots = sum(len(s.slots) for s in self.stages)
         self._workers.grow(max(self.plan.hardware.cores, min(slots, MAX_THREADS)))
         for pipeline in self.plan.pipelines.values():
@@ -114,6 +120,7 @@ class Engine:
         if self._state == "stopped":
             return True
         resting = not any(map(len, self.doors.values())) and all(len(s.free) == len(s.slots) for s in self.stages)
+        resting = resting and not any(slot.calls for s in self.stages for slot in s.slots)
         return resting and not self.flow.shadows
 
     def stop(self, timeout: float = 5.0) -> None:
@@ -133,6 +140,7 @@ class Engine:
         )
         self.clock.close()
         self._workers.stop(timeout)
+        self.flow.pump.close(self.stages)
         if not loading:  # else `start` finds out that it was stopped
             unload(self.stages, timeout)
 
@@ -152,12 +160,13 @@ class Engine:
         timeout: float | None = None,
         priority: int | None = None,
         id: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Job:
-        """Start a request. Wrong inputs, a full line or a stopped engine raise here, as RequestErrors."""
+        """Start a request. Wrong inputs, a full line or a stopped engine raise here, as RequestErrors.
+
+        The answer of a pipeline with stream outputs comes as soon as its streams exist: see `streaming.answer`."""
         job = Job(self.cancel)
-        job.request = request = self.ingress.request(
-            pipeline, inputs, job, self.clock.now(), outputs=outputs, timeout=timeout, priority=priority, id=id
-        )
+        job.request = request = self._request(pipeline, inputs, job, outputs, timeout, priority, id, headers)
         refused = self._admit([request])
         if refused:
             request.sink = None  # its caller is told here
@@ -174,13 +183,12 @@ class Engine:
         timeout: float | None = None,  # noqa: ASYNC109 - the request's deadline, kept by the engine, not by asyncio
         priority: int | None = None,
         id: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Response:
         """The same for asyncio; cancelling the task cancels the request."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Response] = loop.create_future()
-        request = self.ingress.request(
-            pipeline, inputs, future, self.clock.now(), outputs=outputs, timeout=timeout, priority=priority, id=id
-        )
+        request = self._request(pipeline, inputs, future, outputs, timeout, priority, id, headers)
         coming = self._coming.get(loop)
         if coming is None:
             for closed in [other for other in tuple(self._coming) if other.is_closed()]:
@@ -196,6 +204,32 @@ class Engine:
             raise
         finally:
             del future  # its error's traceback holds this frame
+
+    def _request(
+        self,
+        pipeline: str,
+        inputs: Mapping[str, Any],
+        sink: Sink,
+        outputs: Sequence[str] | None,
+        timeout: float | None,
+        priority: int | None,
+        id: str | None,
+        headers: Mapping[str, str] | None,
+    ) -> Request:
+        request = self.ingress.request(
+            pipeline,
+            inputs,
+            sink,
+            self.clock.now(),
+            outputs=outputs,
+            timeout=timeout,
+            priority=priority,
+            id=id,
+            headers=headers,
+        )
+        if request.variant.streams:
+            request.answer = StreamAnswer(request, self.flow)
+        return request
 
     def _refused(self, pipeline: str, reason: str) -> None:
         """Count a request that was refused before it was one."""
@@ -285,6 +319,8 @@ class Engine:
                 if element.done:
                     continue
                 element.done = True
+                if element.streams:
+                    after.stop(element, outcome)
                 if isinstance(outcome, RequestError) or element.scopes:
                     forget(element, after)
                     after.bereft |= element.circuit.every_stage
@@ -302,6 +338,8 @@ class Engine:
         if after.going:
             self.flow.go_on(after.going)
         deliver(final)
+        if after.stopped:
+            after.stop_makers()
         return len(final)
 
     def _lost(self, child: Child, error: RequestError, after: Aftermath) -> None:

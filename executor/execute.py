@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from backends.base import Batch, BatchResult, StageDied
 from backends.process import StageHung
+from backends.streams import Reader
 from backends.values import InvalidInput, Value
 
 from .assemble import Gathered, scatter
@@ -28,9 +29,11 @@ from .element import Element
 from .errors import DeadlineExceeded, InvalidArgument, RequestError, StageFailed, StageUnavailable
 from .join import Columns
 from .ledger import Ledger, Part, by_node
-from .node import Call
+from .node import Call, Streaming
 from .stage import Slot, StageRuntime
+from .streaming.call import StreamingCall
 from .trace import Recorder
+from .workers import Task
 
 LONGEST = 4096
 """Characters of a stage's own message that are passed on."""
@@ -54,7 +57,7 @@ Produced = tuple[Call, Layout, Columns]
 class Run:
     """What one instance does with groups, one after the other: `run`, then read `produced` and `failed`."""
 
-    __slots__ = ("budget", "ended_ns", "failed", "ledger", "now", "produced", "slot", "stage")
+    __slots__ = ("_later", "begun", "budget", "ended_ns", "failed", "ledger", "now", "produced", "slot", "stage")
 
     def __init__(
         self,
@@ -63,14 +66,19 @@ class Run:
         now: Callable[[], int],
         budget: RetryBudget,
         recorder: Recorder | None,
+        later: Callable[[Task], None],
     ) -> None:
+        """`later` runs something on a worker."""
         self.stage = stage
         self.slot = slot
         self.now = now
         self.budget = budget
         self.ledger = Ledger(stage, slot, recorder)
+        self._later = later
         self.produced: list[Produced] = []
         self.failed: list[Failed] = []
+        self.begun: list[StreamingCall] = []
+        """Calls that make elements from now on."""
         self.ended_ns = 0
 
     def run(self, entries: Sequence[Entry]) -> None:
@@ -156,7 +164,8 @@ class Run:
         result = slot.check(batch, made)
         if slot.copies.bytes:
             slot.copies.move_to(stage.stats(parts[0][0].name, slot))
-        result.outputs = stage.assembler.outputs(result.outputs, gathered)
+        if result.elements is None:
+            result.outputs = stage.assembler.outputs(result.outputs, gathered)
         return result
 
     def _chunks(self, gathered: Gathered, parts: list[Part], most: int) -> BatchResult:
@@ -246,6 +255,8 @@ class Run:
         node, cohort, _ = part
         start = self.now()
         gathered = self.stage.assembler.element(cohort.columns, 0, self.stage.stats(node.name, self.slot))
+        if self.stage.streams:
+            return self._streaming(part, gathered, start)
         try:
             result = self._call(gathered, [part])
         except StageDied as error:
@@ -260,7 +271,35 @@ class Run:
         self.budget.earn()
         return result.outputs
 
+    def _streaming(self, part: Part, gathered: Gathered, start: int) -> tuple[Value, ...]:
+        """One element of a stage that gives or takes streams: the handles of what it gives, or its outputs."""
+        node, cohort, enqueued = part
+        given = tuple(v for v in gathered.inputs if isinstance(v, Reader))
+        try:
+            result = self._call(gathered, [part])
+        except BaseException:
+            _close(given)
+            raise
+        self.ended_ns = self.now()
+        if result.elements is not None and isinstance(node, Streaming):
+            call = StreamingCall(
+                node, self.stage, self.slot, cohort.layout, result.elements, given, enqueued, start, self._later
+            )
+            self.begun.append(call)
+            return tuple([stream.reader() for stream in call.streams])
+        _close(given)
+        if result.failed:
+            raise next(iter(result.failed.values()))
+        self.ledger.batch([part], gathered, self.stage.stats(node.name, self.slot), start, self.ended_ns)
+        return result.outputs
+
     # ---- after
+
+    def failure(self, cause: BaseException, node: Call, owner: Element) -> RequestError:
+        """What a stage raised behind its first element, as the failure of its request."""
+        if not isinstance(cause, Exception):
+            cause = StageExited(f"{type(cause).__name__}: {cause}".removesuffix(": "))
+        return self._told(owner, self._error(cause), node, cause)
 
     def _broken(self, parts: list[Part], error: Exception, again: bool) -> None:
         """A batch raised: run it again, halve it, or fail all of it."""
@@ -303,6 +342,10 @@ class Run:
         return StageFailed(text + shared)
 
     def _fail(self, owner: Element, error: RequestError, node: Call, cause: Exception | None = None) -> None:
+        self.failed.append(Failed(owner, self._told(owner, error, node, cause)))
+
+    def _told(self, owner: Element, error: RequestError, node: Call, cause: Exception | None) -> RequestError:
+        """An error that says where it happened; counted."""
         error.pipeline = owner.pipeline
         error.node = error.node or node.name
         error.instance = self.slot.index
@@ -310,7 +353,12 @@ class Run:
         if cause is not error:
             error.__cause__ = cause
         self.stage.stats(node.name, self.slot).failed(error.reason)
-        self.failed.append(Failed(owner, error))
+        return error
+
+
+def _close(readers: Sequence[Reader]) -> None:
+    for reader in readers:
+        reader.close()
 
 
 def _deadlines(part: Part) -> list[int]:

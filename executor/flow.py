@@ -20,7 +20,6 @@ from .batcher import Entry
 from .clock import Clock
 from .cohort import NEVER, Cohort, Layout
 from .columns import Copies
-from .egress import responses
 from .element import Element
 from .errors import DeadlineExceeded, Overloaded, StageFailed
 from .join import Columns
@@ -29,6 +28,8 @@ from .passage import Passage, Places
 from .request import Outcome
 from .scope import Aftermath, Continue, Scope
 from .stage import Slot, StageRuntime
+from .stats import StreamStats
+from .streaming.pump import Pump
 from .tally import Tally
 from .tap import Tap
 from .trace import Recorder
@@ -67,6 +68,8 @@ class Flow:
         self.shadows: set[Scope] = set()
         """Open scopes that no request waits for; changed with the lock held."""
         self.tally = Tally(lock)
+        self.pump = Pump(self)
+        self.streams = StreamStats()
 
     def enter(self, edges: Sequence[Edge], cohort: Cohort) -> None:
         """Let a cohort in along the edges of a pipeline's inputs."""
@@ -86,6 +89,12 @@ class Flow:
                     self.propagate(edges, layout, columns, passage)
             except Exception as error:  # out of memory, mostly: no request may hang for it
                 self._internal_error(scopes[0].node, [s.parent for s in scopes], error)
+        self._leave(passage)
+
+    def carry_on(self, going: Sequence[Going], passage: Passage) -> None:
+        """Take further what a node has sent on."""
+        for edges, layout, columns in going:
+            self.propagate(edges, layout, columns, passage)
         self._leave(passage)
 
     def _leave(self, passage: Passage) -> None:
@@ -145,16 +154,31 @@ class Flow:
         passage = Passage(self)
         if run.failed:
             passage.ended = [(f.element, f.error) for f in run.failed]
+        if run.begun:
+            self.pump.admit(run.begun)
         if self.tap is not None:
             self._show(self.tap, run)
         for node, layout, columns in run.produced:
             self.propagate(node.edges, layout, columns, passage)
+        if begun := run.begun:
+            run.begun = []
         run.produced, run.failed = [], []  # an instance that rests keeps nothing alive
         for entry in entries:
             entry.done = True
+        task = self.hand_on(passage, run.ended_ns, stage, slot)
+        if begun:
+            self.pump.begin(begun)
+        return task
+
+    def hand_on(
+        self, passage: Passage, now: int, stage: StageRuntime, slot: Slot, *, advanced: bool = False
+    ) -> Task | None:
+        """Worker: free an instance and go on with what it made; the next task for this thread.
+
+        advanced: it made elements of a stream, and it is the inbox's turn."""
         if passage.behind:
             passage.ready += passage.behind
-        task = self.post(passage.ready, run.ended_ns, stage, slot)
+        task = self.post(passage.ready, now, stage, slot, advanced)
         if passage.done or passage.ended:
             if task is not None:  # callbacks may block, and no instance waits for them
                 self.workers.put(task)
@@ -178,7 +202,14 @@ class Flow:
             ended.append((owner, error))
         self.end(ended)
 
-    def post(self, ready: Places, now: int, stage: StageRuntime | None = None, slot: Slot | None = None) -> Task | None:
+    def post(
+        self,
+        ready: Places,
+        now: int,
+        stage: StageRuntime | None = None,
+        slot: Slot | None = None,
+        advanced: bool = False,
+    ) -> Task | None:
         """Put cohorts into inboxes and free the slot that made them. From a worker: what to run on with."""
         entries: list[Entry] = []
         for node, cohort in ready:
@@ -194,7 +225,7 @@ class Flow:
         refused: Ends = []
         run_on = slot is not None and slot.thread is None
         with self.lock:
-            if slot is not None and stage is not None:
+            if slot is not None and stage is not None and not (slot.ready and self.pump.goes_on(stage, slot, advanced)):
                 stage.free.append(slot)
             for entry in entries:
                 target = entry.node.stage
@@ -208,6 +239,8 @@ class Flow:
             if stage is not None and any(stage.levels):
                 refused += self._dispatch(stage, now)
             if slot is not None:
+                if slot.ready and stage is not None:
+                    self.pump.resume(stage, slot)
                 self.rested()
         if refused:
             self.end(refused)
@@ -253,16 +286,9 @@ class Flow:
             passage.ended.clear()  # the errors' tracebacks hold the frames that hold this list
         for node, cohort in passage.done:
             try:
-                self._answer(cohort)
+                node.answer(cohort, self)
             except Exception as error:  # out of memory, mostly: no request may hang for it
                 self._internal_error(node, cohort.layout.owners, error)
-
-    def _answer(self, cohort: Cohort) -> None:
-        """All wanted outputs of these requests are there."""
-        copies = Copies()
-        ended = responses(cohort, self.clock.now(), copies)
-        self.tally.copied(cohort.layout.owners[0].pipeline, copies)
-        self.end(ended)
 
     # ---- timers
 

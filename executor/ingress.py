@@ -64,6 +64,7 @@ class Ingress:
         timeout: float | None,
         priority: int | None,
         id: str | None,
+        headers: Mapping[str, str] | None = None,
     ) -> Request:
         """A checked request. NotFound for an unknown pipeline or output, InvalidArgument for wrong inputs."""
         serial = next(self._serials)
@@ -92,6 +93,7 @@ class Ingress:
             _deadline(plan, timeout, now),
             priority or 0,
             sink,
+            {name.lower(): value for name, value in headers.items()} if headers else None,
         )
 
     def _variant(self, plan: PipelinePlan, outputs: Sequence[str] | None) -> Variant:

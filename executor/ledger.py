@@ -12,6 +12,7 @@ from .cohort import Cohort
 from .node import Call
 from .stage import Slot, StageRuntime
 from .stats import NodeStats
+from .streaming.call import StreamingCall
 from .trace import BatchRecord, Recorder
 
 Part = tuple[Call, Cohort, int]
@@ -49,6 +50,20 @@ class Ledger:
             self._parts(parts, gathered, start, end)
         if self.recorder is not None:
             self._trace(self.recorder, parts, rows, start, end)
+
+    def streamed(self, call: StreamingCall) -> None:
+        """A call that gave streams has ended: it counts as one execution, as long as it kept its instance busy."""
+        layout, end = call.layout, call.begun_ns + call.busy_ns
+        layout.executions.append((call.node.name, self.name, self.index, call.enqueued_ns, call.begun_ns, end, 1, 1))
+        if call.rest is not None:
+            call.stats.record(1, 1, call.begun_ns - call.enqueued_ns, call.busy_ns)
+        if self.recorder is not None:
+            name, owner = call.node.name, call.owner
+            pipeline = name.partition(".")[0]
+            record = BatchRecord(
+                name, self.name, self.index, call.begun_ns, end, 1, (owner.id,), pipeline, (owner.serial,)
+            )
+            self.recorder.batches.append(record)
 
     def _parts(self, parts: list[Part], gathered: Gathered, start: int, end: int) -> None:
         lo = 0

@@ -12,8 +12,8 @@ from functools import partial
 
 import backends
 from backends.base import BackendError, InstanceConfig
-from backends.checks import OutputCheck
 from backends.device import device
+from backends.generators import check_of, reads_streams
 from backends.process import ProcessInstance, load_isolated
 from pipeline_dsl.plan import Hardware, StagePlan
 
@@ -85,7 +85,7 @@ def _load_one(stage: StageRuntime, index: int) -> Slot:
     except BaseException as error:  # a stage's code may raise anything; Ctrl-C comes to the main thread only
         thread.stop(1.0)
         raise LoadError(plan.name, f"{type(error).__name__}: {error}") from error
-    if slot.instance.thread_affine or plan.extra.get("affine"):
+    if slot.instance.thread_affine or plan.extra.get("affine") or reads_streams(plan):
         slot.thread = thread
     else:
         thread.stop(1.0)
@@ -99,7 +99,7 @@ def _open(plan: StagePlan, index: int) -> Slot:
     config = InstanceConfig(index, plan.device, plan.threads or 1, copies.copied)
     stream = device(plan.device).stream()
     instance = load_isolated(plan, config) if plan.isolate else backends.load(plan.backend).load(plan, config)
-    slot = Slot(index, instance, OutputCheck(plan, copies.copied), copies, stream)
+    slot = Slot(index, instance, check_of(plan, copies.copied), copies, stream)
     try:
         warm_up(plan, slot)
     except (Exception, SystemExit) as error:

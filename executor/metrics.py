@@ -89,6 +89,10 @@ def _busy(s: Snapshot) -> Iterator[Sample]:
             yield (g.stage, g.version, g.device, str(instance)), seconds
 
 
+def _elements(s: Snapshot) -> Iterator[Sample]:
+    yield from ((_node(n), n.elements) for n in s.nodes if n.elements)
+
+
 def _constructs(kind: str) -> Callable[[Snapshot], Iterator[Sample]]:
     """What happened at constructs of one kind; an arm of a shadow has a label of its own."""
 
@@ -201,6 +205,27 @@ PIPE_FAMILIES: tuple[Family, ...] = (
         "What happened at `try`: attempt, success, retry, hedge, hedge_won, fallback.",
         (*_CONSTRUCT, "event"),
         _constructs("try"),
+    ),
+    Family(
+        "pipe_elements_total",
+        "counter",
+        "Elements that a node put into its streams.",
+        _NODE,
+        _elements,
+    ),
+    Family(
+        "pipe_streams_open",
+        "gauge",
+        "Stream outputs of requests that have not ended.",
+        _PIPELINE,
+        lambda s: (((name,), found.open) for name, found in s.streams.items()),
+    ),
+    Family(
+        "pipe_first_element_seconds",
+        "histogram",
+        "Time from a request's arrival to the first element of a stream output.",
+        _PIPELINE,
+        lambda s: (((name,), found.first) for name, found in s.streams.items()),
     ),
     Family(
         "pipe_stage_waiting_requests",

@@ -16,10 +16,12 @@ from pipeline_dsl.plan import Step
 from .cohort import Cohort, Layout
 from .columns import Column, Copies, Items, Same
 from .compute import compiled
+from .egress import responses
 from .errors import InvalidArgument
 from .join import Columns, Join
 
 if TYPE_CHECKING:
+    from .flow import Flow
     from .passage import Passage
     from .stage import StageRuntime
 
@@ -100,6 +102,21 @@ class Call(Node):
         return ()
 
 
+class Streaming(Call):
+    """A call site of a stage with stream outputs. Its edges carry the streams, `late` the other outputs."""
+
+    __slots__ = ("late",)
+
+    def __init__(self, step: Step, arguments: Arguments, sides: int, stage: StageRuntime, background: bool) -> None:
+        super().__init__(step, arguments, sides, stage, background)
+        self.late: tuple[Edge, ...] = ()
+
+    @property
+    def keeps(self) -> bool:
+        """Whether a call must come to its end though nobody reads its elements."""
+        return bool(self.late) or not self.stage.repeatable
+
+
 class Compute(Node):
     """An expression, evaluated for one element after the other."""
 
@@ -134,6 +151,13 @@ class Egress(Node):
     def arrive(self, cohort: Cohort, passage: Passage) -> Sequence[Going]:
         passage.done += ((self, cohort),)
         return ()
+
+    def answer(self, cohort: Cohort, flow: Flow) -> None:
+        """Tell those who wait for these requests. Not with the engine's lock held."""
+        copies = Copies()
+        ended = responses(cohort, flow.clock.now(), copies)
+        flow.tally.copied(cohort.layout.owners[0].pipeline, copies)
+        flow.end(ended)
 
 
 class Yield(Node):

@@ -18,6 +18,7 @@ from .element import Element
 from .errors import RequestError
 
 if TYPE_CHECKING:
+    from .streaming.answer import StreamAnswer
     from .variant import Variant
 
 _log = logging.getLogger("pipectl")
@@ -65,7 +66,9 @@ class Request(Element):
     """One client call on its way."""
 
     __slots__ = (
+        "answer",
         "arrived_ns",
+        "headers",
         "id",
         "level",
         "nbytes",
@@ -96,6 +99,7 @@ class Request(Element):
         deadline_ns: int | None,
         level: int,
         sink: Sink,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.id = id
         self.serial = serial
@@ -117,7 +121,12 @@ class Request(Element):
         self.layouts = []
         self.runs = None
         self.scopes = None
+        self.streams = None
         self.timer: Any = None
+        self.headers = headers
+        """What came beside its inputs; names in lower case."""
+        self.answer: StreamAnswer | None = None
+        """Of one with stream outputs."""
 
     @property
     def root(self) -> Request:
@@ -157,6 +166,11 @@ class Response(Mapping[str, Value]):
         return len(self._outputs)
 
     @property
+    def runs(self) -> list[Any]:
+        """What ran for it, as layouts hold it."""
+        return self._runs
+
+    @property
     def seconds(self) -> float:
         return (self.finished_ns - self.arrived_ns) / 1e9
 
@@ -189,7 +203,7 @@ Outcome = Response | RequestError
 class Job(Future[Response]):
     """A request in flight, for threads: a `concurrent.futures.Future` whose `cancel` works at any time.
 
-    Its callbacks run on a worker and must not wait for other requests."""
+    Its callbacks run on a worker and must not wait for other requests, nor for elements of a stream."""
 
     def __init__(self, cancel: Callable[[Request], bool]) -> None:
         """`cancel` ends a request that has not ended."""
@@ -217,6 +231,17 @@ Sink: TypeAlias = Job | asyncio.Future[Response]
 """Who waits: a thread, or a task of an event loop."""
 
 
+def hand_out(sink: Sink | None, response: Response, id: str) -> None:
+    """Hand an answer to who waits for it, before its request has ended."""
+    if isinstance(sink, Job):
+        try:
+            sink.deliver(response)
+        except BaseException:  # a callback's: the streams go on
+            _log.exception("a callback of request %s raised", id)
+    elif sink is not None:
+        _to_loop(sink.get_loop(), [(sink, response)])
+
+
 def deliver(ended: list[tuple[Request, Outcome]]) -> None:
     """Hand outcomes to whoever waits: threads one by one, each event loop with a single wake-up."""
     loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Response], Outcome]]] = {}
@@ -230,10 +255,17 @@ def deliver(ended: list[tuple[Request, Outcome]]) -> None:
         elif sink is not None:
             loops.setdefault(sink.get_loop(), []).append((sink, outcome))
     for loop, pairs in loops.items():
-        try:
-            loop.call_soon_threadsafe(_resolve, pairs)
-        except RuntimeError:  # the loop was closed: nobody waits any more
-            pass
+        _to_loop(loop, pairs)
+    for request, outcome in ended:
+        if request.answer is not None:
+            request.answer.finish(outcome)
+
+
+def _to_loop(loop: asyncio.AbstractEventLoop, pairs: list[tuple[asyncio.Future[Response], Outcome]]) -> None:
+    try:
+        loop.call_soon_threadsafe(_resolve, pairs)
+    except RuntimeError:  # the loop was closed: nobody waits any more
+        pass
 
 
 def _resolve(pairs: list[tuple[asyncio.Future[Response], Outcome]]) -> None:

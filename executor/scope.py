@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from .cohort import Deaths, Layout
 from .element import Child, Element
-from .errors import RequestError
+from .errors import Cancelled, RequestError
 from .tally import Event
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .passage import Passage
     from .request import Outcome, Request
     from .stage import StageRuntime
+    from .streaming.pump import Stoppable
     from .wiring import Circuit
 
 Continue = Callable[[list["Scope"], "Passage"], Sequence["Going"]]
@@ -28,12 +29,13 @@ Continue = Callable[[list["Scope"], "Passage"], Sequence["Going"]]
 class Aftermath:
     """What follows from ends: further ends, stages whose inboxes may hold what died, and what goes on."""
 
-    __slots__ = ("bereft", "counts", "ends", "going", "now")
+    __slots__ = ("bereft", "counts", "ends", "going", "now", "stopped")
 
     def __init__(self, ends: Iterable[tuple[Element, Outcome]], now: Callable[[], int]) -> None:
         self.ends = list(ends)
         self.now = now
         self.bereft: set[StageRuntime] = set()
+        self.stopped: list[tuple[Stoppable, RequestError]] = []
         self.going: dict[Continue, list[Scope]] = {}
         self.counts: dict[Event, int] = {}
         """Events at constructs."""
@@ -41,6 +43,18 @@ class Aftermath:
     def count(self, kind: str, node: str, what: str) -> None:
         event = kind, node, what
         self.counts[event] = self.counts.get(event, 0) + 1
+
+    def stop(self, element: Element, outcome: Outcome | None = None) -> None:
+        """What still makes elements for an element that has ended makes no more."""
+        makers, element.streams = element.streams or (), None
+        for maker in makers:
+            error = outcome if isinstance(outcome, RequestError) else None
+            self.stopped.append((maker, error or Cancelled("its request has ended", request_id=element.id)))
+
+    def stop_makers(self) -> None:
+        """Once the lock is free: readers are woken."""
+        for maker, error in self.stopped:
+            maker.cancel(error)
 
     def go(self, how: Continue, scope: Scope) -> None:
         self.going.setdefault(how, []).append(scope)
@@ -107,6 +121,8 @@ class Scope:
 def forget(element: Element, after: Aftermath) -> None:
     """Nothing of an element that has ended may wait anywhere, nor may its children."""
     Deaths.count = next(Deaths.tokens)
+    if element.streams:
+        after.stop(element)
     for join in element.circuit.joins:
         join.purge(element)
     for scope in tuple(element.scopes or ()):

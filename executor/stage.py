@@ -7,12 +7,14 @@ instance does with a group is `execute`'s business.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
 from backends.base import Instance
 from backends.checks import OutputCheck
 from backends.device import Stream
+from backends.generators import StreamCheck, reads_streams, streams
 from pipeline_dsl.plan import LevelPolicy, StagePlan
 
 from .assemble import Assembler
@@ -28,6 +30,7 @@ from .workers import Worker
 
 if TYPE_CHECKING:
     from .execute import Run
+    from .streaming.call import StreamingCall
 
 
 _BACKLOG = LevelPolicy(max_rows=64)
@@ -37,13 +40,25 @@ _BACKLOG = LevelPolicy(max_rows=64)
 class Slot:
     """One instance and its counters. `thread` is the worker that a thread-affine instance lives on, else None."""
 
-    __slots__ = ("check", "copies", "index", "instance", "run", "stats", "stream", "thread", "wants_context")
+    __slots__ = (
+        "calls",
+        "check",
+        "copies",
+        "index",
+        "instance",
+        "ready",
+        "run",
+        "stats",
+        "stream",
+        "thread",
+        "wants_context",
+    )
 
     def __init__(
         self,
         index: int,
         instance: Instance,
-        check: OutputCheck,
+        check: OutputCheck | StreamCheck,
         copies: Copies,
         stream: Stream,
         thread: Worker | None = None,
@@ -60,6 +75,10 @@ class Slot:
         """Set by the engine that it serves."""
         self.wants_context = getattr(instance, "wants_context", True)
         """Whether it reads more of a batch than inputs and rows."""
+        self.calls: set[StreamingCall] = set()
+        """Calls whose streams have not ended."""
+        self.ready: deque[StreamingCall] = deque()
+        """Those that can make elements now."""
         self.stats: dict[str, NodeStats] = {}
 
 
@@ -73,6 +92,9 @@ class StageRuntime:
         self.grouping = Grouping(plan)
         self.max_rows = plan.batching.max_rows
         self.repeatable = plan.contract.effects != "once"
+        self.takes_streams = reads_streams(plan)
+        """An instance waits for elements while it runs: each of its calls is a batch of its own."""
+        self.streams = self.takes_streams or streams(plan)
         self.slots: list[Slot] = []
         self.free: list[Slot] = []
         self.levels: list[list[Entry]] = [[] for _ in (*plan.queue.levels, None)]
@@ -84,7 +106,7 @@ class StageRuntime:
         self._timer: Timer | None = None
         self.learns = plan.batching.delay_ns != 0
         self._uniform = self.grouping.uniform and len(plan.queue.levels) == 1
-        self._shares = not plan.has_rows and plan.instances > 1
+        self._shares = not plan.has_rows and (plan.instances > 1 or self.takes_streams)
         """Free instances share the elements of a cohort."""
 
     def __repr__(self) -> str:
@@ -125,7 +147,7 @@ class StageRuntime:
         for part, key in [g for c in self.grouping.present(cohort, copies) for g in self._groups(c, node, copies)]:
             rows = self.assembler.rows(part.columns, node.binding, len(part))
             if self._shares and len(part) > 1:
-                pieces = _even(part, self.plan.instances)
+                pieces = _even(part, len(part) if self.takes_streams else self.plan.instances)
             elif self.max_rows and rows > self.max_rows and len(part) > 1:
                 pieces = self._pieces(part, node)
             else:
@@ -218,6 +240,8 @@ class StageRuntime:
 
     def _fair_share(self) -> int:
         """Rows a batch may take where each element runs alone, so that free instances share the work."""
+        if self.takes_streams:
+            return 1
         if self.plan.has_rows or len(self.free) < 2:
             return 0
         waiting = sum(e.rows for entries in self.levels for e in entries)

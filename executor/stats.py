@@ -11,8 +11,10 @@ snapshot is made, which holds float seconds.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 
 _MICROSECOND = 1_000
 _STEPS = (1, 2.5, 5)
@@ -22,6 +24,49 @@ SECONDS_NS: tuple[int, ...] = tuple(
 """Upper bounds of the time histograms: 10, 25, 50 us, ... 10, 25, 50 s; in ns."""
 ROWS: tuple[int, ...] = tuple(2**n for n in range(11))
 """Upper bounds of the batch size histogram: 1, 2, 4 .. 1024 rows."""
+
+
+class StreamStats:
+    """Stream outputs of requests, by pipeline. Written by several threads."""
+
+    __slots__ = ("_lock", "first", "first_ns", "open")
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self.open: Counter[str] = Counter()
+        """Streams that have not ended."""
+        self.first: dict[str, list[int]] = {}
+        """Histogram of the time from a request to the first element of one of its streams."""
+        self.first_ns: Counter[str] = Counter()
+
+    def declare(self, pipeline: str) -> None:
+        """A pipeline has stream outputs."""
+        self.open[pipeline] = 0
+        self.first[pipeline] = [0] * (len(SECONDS_NS) + 1)
+
+    def opened(self, pipeline: str) -> None:
+        """A request's stream exists."""
+        with self._lock:
+            self.open[pipeline] += 1
+
+    def closed(self, pipeline: str) -> None:
+        """It has ended, or failed."""
+        with self._lock:
+            self.open[pipeline] -= 1
+
+    def begun(self, pipeline: str, ns: int) -> None:
+        """The first element of a stream came after `ns`."""
+        with self._lock:
+            self.first[pipeline][bisect_left(SECONDS_NS, ns)] += 1
+            self.first_ns[pipeline] += ns
+
+    def snapshot(self) -> dict[str, StreamSnapshot]:
+        """The values now, by pipeline."""
+        with self._lock:
+            return {
+                name: StreamSnapshot(self.open[name], _seconds(counts, self.first_ns[name]))
+                for name, counts in self.first.items()
+            }
 
 
 class NodeStats:
@@ -35,6 +80,7 @@ class NodeStats:
         "copied_bytes",
         "dead_rows",
         "device",
+        "elements",
         "executions",
         "failures",
         "instance",
@@ -70,6 +116,8 @@ class NodeStats:
         self.rows = 0
         self.executions = 0
         self.dead_rows = 0
+        self.elements = 0
+        """Of its streams."""
         self.queue_ns = 0
         self.compute_ns = 0
         """Time the instance was busy: each execution counts once."""
@@ -225,6 +273,8 @@ class NodeSnapshot:
     request_compute: float
     """Seconds, each execution counted for every request in it."""
     copied_bytes: Mapping[str, int] = field(default_factory=dict)
+    elements: int = 0
+    """Of its streams."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +310,15 @@ class PipelineSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamSnapshot:
+    """The stream outputs of one pipeline."""
+
+    open: int
+    first: Histogram
+    """Seconds from coming in to the first element of a stream."""
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """All counters at about one moment, in plan order."""
 
@@ -270,6 +329,8 @@ class Snapshot:
     """Bytes copied outside of executions, by reason: at a node's join or inbox, or at a pipeline's end."""
     constructs: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
     """What happened at constructs: counts by kind (`arm`, `shadow`, `map`, `try`), node and what."""
+    streams: Mapping[str, StreamSnapshot] = field(default_factory=dict)
+    """Of pipelines with stream outputs."""
 
 
 def sum_nodes(parts: Iterable[NodeStats]) -> tuple[NodeSnapshot, ...]:
@@ -307,6 +368,7 @@ def _sum_node(parts: list[NodeStats]) -> NodeSnapshot:
         sizes=Histogram(_ROW_BOUNDS, tuple(_columns([p.sizes for p in parts])), rows),
         request_compute=sum(p.request_compute_ns for p in parts) / 1e9,
         copied_bytes=_add(p.copied_bytes for p in parts),
+        elements=sum(p.elements for p in parts),
     )
 
 

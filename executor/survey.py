@@ -33,6 +33,7 @@ def snapshot(
         nodes=sum_nodes(parts),
         copied_bytes=copied,
         constructs=events,
+        streams=flow.streams.snapshot(),
         stages=tuple(
             StageSnapshot(
                 s.plan.name,
@@ -57,6 +58,7 @@ def leftovers(
     found += [f"{d.name}: {d.bytes_inside} bytes" for d in doors.values() if d.bytes_inside]
     found += [f"{s.plan.name}: {s.waiting} entries wait" for s in stages if s.waiting]
     found += [f"{s.plan.name}: a slot is taken" for s in stages if len(s.free) < len(s.slots)]
+    found += [f"{call!r} has not ended" for s in stages for slot in s.slots for call in slot.calls]
     for circuit in circuits:
         found += [f"{n.name}: its join holds {len(n.join)}" for n in circuit.nodes if n.join]
         found += [f"{s.node.name}: {len(s.live)} children of {s.parent!r}" for s in circuit.scopes]

@@ -3,7 +3,8 @@
     Flow --entered/made/failed--> Tap --visits--> records, tests of single nodes
 
 An engine has a tap only where somebody asked for one. Values are the columns' own views: nothing is copied, and
-whatever they lie in stays alive until the tap goes.
+whatever they lie in stays alive until the tap goes. Calls with streams are not kept: looking at one would be reading
+it.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ class Tap:
     def entered(self, node: Call, cohort: Cohort) -> None:
         """A cohort is about to run at a call. One that runs again replaces what was kept of it."""
         plan = node.stage.plan
+        if node.stage.streams:
+            return
         ports = [(i, port.name) for i, port in enumerate(plan.inputs) if not port.filled]
         with self._lock:
             for i, owner in enumerate(cohort.layout.owners):
@@ -54,6 +57,8 @@ class Tap:
 
     def made(self, node: Call, layout: Layout, columns: Columns) -> None:
         """What a call made of elements that entered it."""
+        if node.stage.streams:
+            return
         names = [port.name for port in node.stage.plan.outputs]
         with self._lock:
             for i, owner in enumerate(layout.owners):

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from backends.base import BackendError, Batch
+from backends.base import BackendError, Batch, Elements
+from backends.streams import ELEMENTS, ElementStream
 from backends.values import Ragged, Value
 from pipeline_dsl.dtypes import DType
 from pipeline_dsl.plan import PortPlan, StagePlan, Warmup
@@ -28,8 +29,17 @@ def warm_up(plan: StagePlan, slot: Slot) -> None:
         return
     for batch in _batches(plan, warmup):
         for _ in range(warmup.count):
-            slot.check(batch, slot.instance.execute(batch))
+            result = slot.check(batch, slot.instance.execute(batch))
+            if result.elements is not None:
+                _draw(result.elements)
     slot.copies.bytes.clear()
+
+
+def _draw(elements: Elements) -> None:
+    """Some elements of a stream, which may have no end."""
+    for _ in zip(range(ELEMENTS), elements):
+        pass
+    elements.close()
 
 
 def _batches(plan: StagePlan, warmup: Warmup) -> Iterator[Batch]:
@@ -55,6 +65,8 @@ def _combinations(warmup: Warmup) -> list[dict[str, int]]:
 def _made_up(port: PortPlan, rows: int, sizes: dict[str, int], data: str) -> Value:
     """Zeros, or random values, of the port's form; sizes that the profile does not name are 1."""
     dtype = port.type.dtype
+    if port.type.stream:
+        return ElementStream.of(()).reader()
     if port.form == "scalar":
         return port.default if port.has_default else _zero(dtype)
     shape = [rows + 1] if port.filled == "offsets" else [_size(d, rows, sizes) for d in port.type.dims]

@@ -16,7 +16,8 @@ from pipeline_dsl.ir import Constant
 from pipeline_dsl.plan import INGRESS, RegionPlan, Slot, Source, Step, regions
 
 from .join import Join
-from .node import Argument, Arguments, Call, Compute, Edge, Node, Yield
+from .node import Argument, Arguments, Call, Compute, Edge, Node, Streaming, Yield
+from .streaming.edges import late_key, streams, with_forks
 
 if TYPE_CHECKING:
     from .scope import Scope
@@ -81,30 +82,49 @@ class Entry(NamedTuple):
 class Wirer:
     """Adds what it wires to one circuit."""
 
-    def __init__(self, stages: Stages, circuit: Circuit) -> None:
+    def __init__(self, stages: Stages, circuit: Circuit, readers: frozenset[int] = frozenset()) -> None:
+        """`readers`: the slots that hold streams."""
         self.stages = stages
         self.circuit = circuit
+        self.readers = readers
 
     def wire(
-        self, entered: Sequence[int], steps: Sequence[Step], sources: Sequence[Source], end: End, *, whole: bool = False
+        self,
+        entered: Sequence[int],
+        steps: Sequence[Step],
+        sources: Sequence[Source],
+        end: End,
+        *,
+        whole: bool = False,
+        early: tuple[Sequence[Source], End] | None = None,
     ) -> tuple[tuple[Edge, ...], Node]:
-        """Nodes for the steps that `sources` need, those that must run anyway, or, if `whole`, all; the edges in."""
+        """Nodes for the steps that `sources` need, those that must run anyway, or, if `whole`, all; the edges in.
+
+        early: what is read at a first end, before all has run."""
         slots = _Slots(entered, steps)
-        steps = steps if whole else self._needed(steps, sources, slots)
+        everything = [*sources, *(early[0] if early else ())]
+        steps = steps if whole else self._needed(steps, everything, slots)
         nodes = {s.index: self._node(s, slots) for s in steps}
-        sides = slots.sides(sources) + _loose_ends(steps, sources, slots)
-        last = end(slots.arguments(sources, sides), len(sides))
         consumers: list[tuple[Node, list[int], Sequence[Source]]] = [
             (nodes[s.index], slots.sides(s.args), s.args) for s in steps
         ]
+        if early is not None:
+            sides = slots.sides(early[0])
+            consumers.append((early[1](slots.arguments(early[0], sides), len(sides)), sides, early[0]))
+        sides = slots.sides(sources) + _loose_ends(steps, everything, slots)
+        last = end(slots.arguments(sources, sides), len(sides))
         consumers.append((last, sides, sources))
         edges: dict[int, list[Edge]] = {}
         for node, producers, read in consumers:
             self.circuit.add(node)
             for side, producer in enumerate(producers):
                 edges.setdefault(producer, []).append(slots.edge(node, side, producer, read))
+        if self.readers:
+            edges = {p: with_forks(found, slots.width[p], slots.holding(p, self.readers)) for p, found in edges.items()}
         for index, node in nodes.items():
             node.edges = tuple(edges.get(index, ()))
+            if isinstance(node, Streaming):
+                node.late = tuple(edges.get(late_key(index), ()))
         return tuple(edges.get(INGRESS, ())), last
 
     def arm(self, construct: Node, step: Step, region: RegionPlan) -> Entry:
@@ -121,11 +141,13 @@ class Wirer:
         """For the children of one of its elements."""
         circuit = Circuit(True, background or self.circuit.background)
         self.circuit.inner.append(circuit)
-        return Wirer(self.stages, circuit)
+        return Wirer(self.stages, circuit, self.readers)
 
     def _node(self, step: Step, slots: _Slots) -> Node:
         sides = slots.sides(step.args)
         arguments = slots.arguments(step.args, sides)
+        if streams(step):
+            return Streaming(step, arguments, len(sides), self.stages[step.stage], self.circuit.background)
         if step.stage >= 0:
             return Call(step, arguments, len(sides), self.stages[step.stage], self.circuit.background)
         if step.control is None:
@@ -136,11 +158,11 @@ class Wirer:
 
     def _needed(self, steps: Sequence[Step], sources: Sequence[Source], slots: _Slots) -> list[Step]:
         """Steps that the sources need, and those that must run whoever reads them."""
-        wanted = {slots.writer(s) for s in sources if isinstance(s, Slot)}
+        wanted = {slots.maker(s) for s in sources if isinstance(s, Slot)}
         for step in reversed(steps):
             if step.index in wanted or self._once(step):
                 wanted.add(step.index)
-                wanted.update(slots.writer(s) for s in step.args if isinstance(s, Slot))
+                wanted.update(slots.maker(s) for s in step.args if isinstance(s, Slot))
         return [s for s in steps if s.index in wanted]
 
     def _once(self, step: Step) -> bool:
@@ -157,11 +179,28 @@ class _Slots:
         self.places: dict[int, tuple[int, int]] = {slot: (INGRESS, i) for i, slot in enumerate(entered)}
         self.width = {INGRESS: len(entered)}
         for step in steps:
-            self.width[step.index] = len(step.outputs)
-            self.places.update({slot: (step.index, i) for i, slot in enumerate(step.outputs)})
+            if streams(step):
+                now = [slot for slot, kind in zip(step.outputs, step.types) if kind.stream]
+                self._written(step.index, now)
+                self._written(late_key(step.index), [slot for slot in step.outputs if slot not in now])
+            else:
+                self._written(step.index, step.outputs)
+
+    def _written(self, writer: int, slots: Sequence[int]) -> None:
+        self.width[writer] = len(slots)
+        self.places.update({slot: (writer, i) for i, slot in enumerate(slots)})
 
     def writer(self, slot: Slot) -> int:
         return self.places[slot.index][0]
+
+    def maker(self, slot: Slot) -> int:
+        """The step that writes it, sooner or later."""
+        writer = self.writer(slot)
+        return writer if writer >= INGRESS else late_key(writer)
+
+    def holding(self, writer: int, readers: frozenset[int]) -> frozenset[int]:
+        """The columns of a writer that hold streams."""
+        return frozenset(i for slot, (by, i) in self.places.items() if by == writer and slot in readers)
 
     def sides(self, sources: Sequence[Source]) -> list[int]:
         """The distinct producers of these sources; what reads only constants starts with the elements."""
@@ -194,4 +233,5 @@ def _loose_ends(steps: Sequence[Step], sources: Sequence[Source], slots: _Slots)
     """Steps that run though nothing reads them; an element is through once they did."""
     read = {slots.writer(s) for step in steps for s in step.args if isinstance(s, Slot)}
     read.update(slots.writer(s) for s in sources if isinstance(s, Slot))
-    return [s.index for s in steps if s.index not in read]
+    ends = {s.index: late_key(s.index) if streams(s) else s.index for s in steps}
+    return [end for step, end in ends.items() if not read & {step, end}]

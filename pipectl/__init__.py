@@ -16,6 +16,7 @@ from ._version import VERSION as __version__
 if TYPE_CHECKING:
     from backends.values import InvalidInput, Ragged
     from executor.errors import LoadError, RequestError
+    from executor.streaming.output import NotYet
     from pipeline_dsl.builder import *  # noqa: F403 - every name of the builder, for editors and type checkers
     from pipeline_dsl.diagnostics import CompileError
     from pipeline_dsl.plan import Gpu, Hardware, Plan
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "backends.values": ("InvalidInput", "Ragged"),
     "executor.errors": ("LoadError", "RequestError"),
+    "executor.streaming.output": ("NotYet",),
     "pipectl.app": ("App", "compile", "load"),
     "pipeline_dsl.builder": (
         "Arm",
@@ -130,6 +132,7 @@ __all__ = [
     "Hardware",
     "InvalidInput",
     "LoadError",
+    "NotYet",
     "Plan",
     "Ragged",
     "RequestError",

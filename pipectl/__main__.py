@@ -23,6 +23,7 @@ COMMANDS = {
     "record": "Keep one request and its tensors in a file.",
     "replay": "Run a recorded request again and compare.",
     "explain": "Explain a diagnostic by its code.",
+    "lsp": "Serve an editor over stdin and stdout.",
     "lock": "Write down what the models of a file are.",
     "breaking": "Find what a change breaks for callers.",
     "import": "Make a .pipe file of what another system was told.",

@@ -11,13 +11,17 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from executor.engine import Engine
 from executor.metrics import render
 from executor.request import Job, Response
+from executor.streaming.answer import StreamResponse
+from executor.streaming.nodes import gathered, of_elements
+from executor.streaming.pieces import AsyncPieces, Pieces, together
 from pipeline_dsl.plan import Hardware, InputPlan, OutputPlan, Plan
 from pipeline_dsl.spell import did_you_mean
 from pipeline_dsl.types import TensorType
@@ -160,7 +164,9 @@ class PipelineHandle:
 
     Inputs are given by port name: `embed(text=["a"])`, or as one mapping, `embed({"timeout": 3},
     timeout=0.5)`, where a port is called like an option. Options: `timeout` in seconds for the whole
-    request, `priority` (1 is served first), `outputs` to compute only those, `id` for logs and traces."""
+    request, `priority` (1 is served first), `outputs` to compute only those, `id` for logs and traces, `headers`
+    for `header("x")`. The answer of a pipeline with stream outputs is there as soon as its streams exist: they are
+    readers, and other outputs may come later. `stream` gives them piece by piece."""
 
     def __init__(self, engine: Engine, plan: Plan, name: str) -> None:
         self.name = name
@@ -169,6 +175,8 @@ class PipelineHandle:
         self.doc = pipeline.doc
         self.inputs = {port.name: _input_spec(port) for port in pipeline.inputs}
         self.outputs = {port.name: _output_spec(port) for port in pipeline.outputs}
+        self.streams = together(pipeline)
+        """Its stream outputs, and which of them come together: those with equal numbers."""
 
     def __call__(
         self,
@@ -179,10 +187,11 @@ class PipelineHandle:
         priority: int | None = None,
         outputs: Sequence[str] | None = None,
         id: str | None = None,
+        headers: Mapping[str, str] | None = None,
         **ports: Any,
     ) -> Response:
         """The answer; waits for it. RequestError if there is none."""
-        job = self.submit(inputs, timeout=timeout, priority=priority, outputs=outputs, id=id, **ports)
+        job = self.submit(inputs, timeout=timeout, priority=priority, outputs=outputs, id=id, headers=headers, **ports)
         try:
             return job.result()
         except BaseException:
@@ -198,11 +207,14 @@ class PipelineHandle:
         priority: int | None = None,
         outputs: Sequence[str] | None = None,
         id: str | None = None,
+        headers: Mapping[str, str] | None = None,
         **ports: Any,
     ) -> Job:
         """A future of the answer; returns at once."""
         given = {**(inputs or {}), **ports}
-        return self._engine.submit(self.name, given, outputs=outputs, timeout=timeout, priority=priority, id=id)
+        return self._engine.submit(
+            self.name, given, outputs=outputs, timeout=timeout, priority=priority, id=id, headers=headers
+        )
 
     async def asubmit(
         self,
@@ -213,11 +225,51 @@ class PipelineHandle:
         priority: int | None = None,
         outputs: Sequence[str] | None = None,
         id: str | None = None,
+        headers: Mapping[str, str] | None = None,
         **ports: Any,
     ) -> Response:
         """The answer, inside async code. Cancelling the task cancels the request."""
         given = {**(inputs or {}), **ports}
-        return await self._engine.asubmit(self.name, given, outputs=outputs, timeout=timeout, priority=priority, id=id)
+        return await self._engine.asubmit(
+            self.name, given, outputs=outputs, timeout=timeout, priority=priority, id=id, headers=headers
+        )
+
+    def stream(self, inputs: Mapping[str, Any] | None = None, /, **options: Any) -> Pieces:
+        """The answer of a pipeline with stream outputs, piece by piece: each is a dict of what is new.
+
+        First the outputs that are no streams and are there at once, if there are any, then one piece for each
+        element, at last what came with the end. Arguments are those of `submit`; `.response` has it all.
+        Leaving the loop, or closing the iterator, cancels the request. TypeError for a pipeline without streams."""
+        groups = self._groups()
+        job = self.submit(inputs, **options)
+        try:
+            return Pieces(cast(StreamResponse, job.result()), groups)
+        except BaseException:
+            job.cancel()
+            raise
+
+    def astream(self, inputs: Mapping[str, Any] | None = None, /, **options: Any) -> AsyncPieces:
+        """The same for async code: `async for piece in chat.astream(..)`."""
+        return AsyncPieces(partial(self.asubmit, inputs, **options), self._groups())
+
+    def whole(self, inputs: Mapping[str, Any] | None = None, /, **options: Any) -> dict[str, Any]:
+        """All outputs at the end; of a stream its elements as one value, as `collect` gives them."""
+        response = self(inputs, **options)
+        if not isinstance(response, StreamResponse):
+            return dict(response)
+        kinds = {name: self.outputs[name].type for name in self.streams if name in response}
+        elements: dict[str, list[Any]] = {name: [] for name in kinds}
+        found: dict[str, Any] = {}
+        for piece in Pieces(response, self.streams):
+            for name, value in piece.items():
+                elements[name].append(value) if name in elements else found.update({name: value})
+        found.update((name, gathered(elements[name], of_elements(kind))) for name, kind in kinds.items())
+        return {name: found[name] for name in self.outputs if name in found}
+
+    def _groups(self) -> dict[str, int]:
+        if not self.streams:
+            raise TypeError(f"pipeline `{self.name}` has no stream output: call it, or `submit`")
+        return self.streams
 
     def map(self, requests: Iterable[Mapping[str, Any]], *, in_flight: int = 64, **options: Any) -> Iterator[Response]:
         """Answers in the order of the requests, with at most `in_flight` under way; requests are read as

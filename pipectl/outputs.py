@@ -43,6 +43,8 @@ class Answer:
     id: str
     outputs: Mapping[str, Any] | None = None
     failure: Failure | None = None
+    part: int | None = None
+    """Of an answer that comes in parts: their number, from 0."""
     routes: Sequence[RouteRecord] = ()
     """Which arms it took, where that was asked for."""
 
@@ -60,7 +62,9 @@ Maker = Callable[[Path, Sequence[OutputPlan]], Writer]
 
 
 class JsonLines:
-    """One object a line: `index`, `id`, then `outputs`, or `error` with code, message and node."""
+    """One object a line: `index`, `id`, then `outputs`, or `error` with code, message and node.
+
+    An answer that comes in parts has a line with a number, `part`, for each of them."""
 
     def __init__(self, stream: TextIO, *, owned: bool = False) -> None:
         self._stream = stream
@@ -68,6 +72,8 @@ class JsonLines:
 
     def write(self, answer: Answer) -> None:
         self._stream.write(to_line(record(answer)) + "\n")
+        if answer.part is not None:
+            self._stream.flush()  # somebody may be looking on
 
     def close(self) -> None:
         if self._owned:
@@ -100,7 +106,10 @@ class Table:
         if self._first is None:
             self._first = self._clock()
         waited = self._clock() - self._first
-        if self._widths is not None or len(self._held) > self.HELD or waited >= self.HELD_SECONDS:
+        if answer.part is not None:
+            self._flush()
+            self._stream.flush()
+        elif self._widths is not None or len(self._held) > self.HELD or waited >= self.HELD_SECONDS:
             self._flush()
 
     def close(self) -> None:
@@ -148,6 +157,10 @@ def opener(path: Path, outputs: Sequence[OutputPlan]) -> Callable[[], Writer]:
     if make is None:
         known = ", ".join(makers)
         raise OptionError(f"`{path}` has no ending that says how to write it", f"use one of {known}")
+    stream = next((port for port in outputs if port.type.stream), None)
+    if stream is not None and path.suffix.lower() != ".jsonl":
+        hint = "write to a .jsonl file, or choose others with --outputs"
+        raise OptionError(f"`{path}` can not hold `{stream.name}`, which is a stream", hint)
     if not path.parent.is_dir():
         raise OptionError(f"can not write `{path}`: there is no folder `{path.parent}`")
     writer = make()
@@ -164,6 +177,8 @@ def opener(path: Path, outputs: Sequence[OutputPlan]) -> Callable[[], Writer]:
 def record(answer: Answer) -> dict[str, Any]:
     """An answer as JSON data."""
     found: dict[str, Any] = {"index": answer.index, "id": answer.id}
+    if answer.part is not None:
+        found["part"] = answer.part
     if answer.failure:
         f = answer.failure
         found["error"] = {"code": f.code, "message": f.message, "node": f.node, "retryable": f.retryable}

@@ -1,4 +1,7 @@
-"""Requests through a pipeline: a bounded number under way, answers in order, failures in their place."""
+"""Requests through a pipeline: a bounded number under way, answers in order, failures in their place.
+
+The answer of a pipeline with stream outputs comes in parts, as its elements are made.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,10 @@ from collections.abc import Iterator
 from concurrent.futures import wait
 from typing import Any, NamedTuple
 
-from executor.errors import Overloaded, RequestError
+from executor.errors import Cancelled, Overloaded, RequestError
 from executor.request import Job, Response
+from executor.streaming.answer import StreamResponse
+from executor.streaming.pieces import Pieces
 
 from .app import PipelineHandle
 from .inputs import Ask
@@ -21,6 +26,10 @@ class Done(NamedTuple):
 
     answer: Answer
     response: Response | None
+    last: bool = True
+    """False of a part of an answer: there is more of it, and no response yet."""
+    told: bool = True
+    """False where all parts were there before: the answer holds nothing."""
 
 
 def answers(
@@ -45,13 +54,14 @@ def answers(
                 under_way.append((ask, _start(handle, ask, options)))
             if not under_way:
                 return
-            done = _end(*under_way[0])
+            ask, job = under_way[0]
+            done = _end(ask, job)
             if patient and _refused(done):
                 if done.answer.index > last:  # made since the number was last halved
                     in_flight, last = max(1, in_flight // 2), under_way[-1][0].index
                 wait([job for _, job in under_way if isinstance(job, Job)])
                 done = _end(under_way[0][0], _start(handle, under_way[0][0], options))
-            yield done
+            yield from _parts(handle, ask, done, interrupt)
             under_way.popleft()
     finally:
         for _, job in under_way:
@@ -92,6 +102,34 @@ def _end(ask: Ask, job: Job | Failure) -> Done:
     except RequestError as error:
         return Done(Answer(ask.index, ask.id, failure=failure(error)), None)
     return Done(Answer(ask.index, ask.id, response), response)
+
+
+def _parts(handle: PipelineHandle, ask: Ask, done: Done, interrupt: Interrupt) -> Iterator[Done]:
+    """An answer as it is, or the parts of one that grows and then its end. A signal cancels what still grows."""
+    if not isinstance(done.response, StreamResponse):
+        yield done
+        return
+    pieces = Pieces(done.response, handle.streams)
+    part = 0
+    while True:
+        try:
+            if interrupt:
+                raise KeyboardInterrupt
+            with interrupt.reading():
+                piece = next(pieces, None)
+        except RequestError as error:
+            yield Done(Answer(ask.index, ask.id, failure=failure(error), part=part), None)
+            return
+        except KeyboardInterrupt:
+            pieces.close()
+            cancelled = Failure("interrupted", Cancelled.grpc_code)
+            yield Done(Answer(ask.index, ask.id, failure=cancelled, part=part), None)
+            return
+        if piece is None:
+            yield Done(Answer(ask.index, ask.id), done.response, told=False)
+            return
+        yield Done(Answer(ask.index, ask.id, piece, part=part), None, last=False)
+        part += 1
 
 
 def failure(error: RequestError) -> Failure:

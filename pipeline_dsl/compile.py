@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from . import ir, passes, planning, syntax
-from .check import Options, check
+from .check import Findings, Options, check, examine
 from .collector import paused
 from .diagnostics import CompileError, Sink
 from .parse import parse
@@ -47,19 +47,25 @@ def check_text(text: str, options: Options | None = None, path: str = "<text>") 
     return check_source(Source(path, text), options)
 
 
-@paused()
 def check_source(source: Source, options: Options | None = None) -> Checked:
     """Checks a text with its path. What could be read of a text with syntax errors is checked as well."""
+    findings, sink = examine_source(source, options)
+    return findings.program, sink
+
+
+@paused()
+def examine_source(source: Source, options: Options | None = None) -> tuple[Findings, Sink]:
+    """`check_source` that also gives what the names of the text turned out to be, for editors."""
     sink = Sink()
     module = parse(source, sink)
     if not sink.has_errors:
-        return check(module, options or Options(), sink), sink
+        return examine(module, options or Options(), sink), sink
     further = Sink()
-    check(module, options or Options(), further)
+    findings = examine(module, options or Options(), further)
     for diagnostic in further.found.values():
         if diagnostic.code not in FOLLOW_UPS:
             sink.add(diagnostic)
-    return None, sink
+    return replace(findings, program=None), sink
 
 
 @paused()

@@ -27,6 +27,14 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True)
+class Edit:
+    """A change of the text: what is written in the place of a span."""
+
+    span: Span
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnostic:
     """One mistake, with both places where two places disagree."""
 
@@ -40,6 +48,8 @@ class Diagnostic:
     help: str = ""
     """A concrete edit where one is possible."""
     notes: tuple[str, ...] = ()
+    edits: tuple[Edit, ...] = ()
+    """What `help` or the label asks for, where it is sure what is to be written."""
 
     @property
     def sort_key(self) -> tuple[str, int, str]:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from .diagnostics import CompileError, Sink
 from .errors.syntax import WordOnNextLine
 from .parse import DIMS, Reading, read_text
-from .reader.lexer import BOM, lexemes
-from .source import Source
+from .reader.lexer import lexemes
+from .source import BOM, Source
 from .spacing import Word, blank
 
 _INDENT = "  "

@@ -10,6 +10,9 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property
 
+BOM = "\ufeff"
+"""A byte order mark, as some editors begin a file."""
+
 
 @dataclass(frozen=True)
 class Source:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .check.rowrules import BoundCall, bind
 from .ir import (
@@ -185,7 +185,10 @@ class _Verifier:
             return
         for source, given in zip(node.sources, node.body.given, strict=True):
             kind = self.type_of(source)
-            if not kind.dims or kind.optional:
+            if kind.stream or node.over_stream:
+                if kind.stream != node.over_stream or replace(kind, stream=False) != given.type:
+                    yield f"gives items {given.type} of {kind}"
+            elif not kind.dims or kind.optional:
                 yield f"goes over {kind}"
             elif len(kind.dims) != len(given.type.dims) + 1 or kind.dtype is not given.type.dtype:
                 yield f"gives items {given.type} of {kind}"
@@ -210,7 +213,10 @@ class _Verifier:
                 for arm in arms:
                     first = arm is arms[0] and arm.values == (True,)
                     other = arm.values is None and len(arms) == 2 and arms[0].values == (True,)
-                    yield arm.region, set(self._there(subject, first)) if first or other else set()
+                    if not (first or other):
+                        yield arm.region, set()
+                    elif self._says(subject) is not (not first):
+                        yield arm.region, set(self._there(subject, first))
             case Route(arms=routed, shadows=shadows):
                 yield from ((arm.region, set()) for arm in routed)
                 yield from ((shadow.region, set()) for shadow in shadows)
@@ -231,10 +237,33 @@ class _Verifier:
         elif isinstance(condition, Apply) and condition.op == "present" and holds:
             yield from (arg for arg in condition.args if isinstance(arg, Ref))
 
+    def _says(self, condition: Expression) -> bool | None:
+        """What a condition is whatever comes, because a called pipeline's input is absent; None if that is open.
+
+        An arm that is never taken need not fit: `passes.choose` drops it."""
+        if isinstance(condition, Ref):
+            return self._says(self.made_by[condition]) if condition in self.made_by else None
+        if isinstance(condition, Constant):
+            return condition.value if isinstance(condition.value, bool) else None
+        if condition.op == "present":
+            value = condition.args[0]
+            return False if isinstance(value, Constant) and value.value is None else None
+        if condition.op not in ("not", "and", "or"):
+            return None
+        sides = [self._says(arg) for arg in condition.args]
+        if condition.op == "not":
+            return None if sides[0] is None else not sides[0]
+        decides = condition.op == "or"
+        if decides in sides:
+            return decides
+        return None if None in sides else not decides
+
     def _yields(self, node: Control, region: Region) -> Iterator[str]:
         wanted = [kind for _, kind in node.results]
         if isinstance(node, Map):
-            wanted = [kind.with_dims(kind.dims[1:]) for kind in wanted]
+            wanted = [
+                replace(kind, stream=False) if node.over_stream else kind.with_dims(kind.dims[1:]) for kind in wanted
+            ]
             wanted = wanted[:-1] if node.on_error == "mark" else wanted
         if isinstance(node, Route) and any(shadow.region is region for shadow in node.shadows):
             wanted = []

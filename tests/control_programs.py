@@ -1,9 +1,10 @@
 """Random modules with nested constructs, as text: well typed by construction, from a seed.
 
-Every value has a kind. `Kind` is what one element has (`vector` f32[4], `single` f32, `flag`, `number`, `word`, `strip`
-of any length), or a list of those along a size: `rows` of group `B` are `f32[B, 4]`, and values of one group have one
-size. `map` turns a list into its items and back, `if`, `match`, `route` and `try` choose among arms that yield the same
-kinds. Stages are functions of `FUNCTIONS`, called by the backend `function`; poisoned rows make some of them raise.
+Every value has a kind: what one element has (`vector` f32[4], `single` f32, `flag`, `number`, `word`, `strip` of any
+length), or a list of those along a size: `rows` of group `B` are `f32[B, 4]`, and values of one group have one size.
+`map` turns a list into its items and back, `if`, `match`, `route` and `try` choose among arms that yield the same
+kinds. Private pipelines are called with one element, or over a list. Stages are functions of `tests.executor`, called
+by the backend `function`; poisoned rows make some of them fail, each for itself.
 
     module = random_module(random.Random(7))
     program = check_text(module.text, OPTIONS)
@@ -12,14 +13,14 @@ kinds. Stages are functions of `FUNCTIONS`, called by the backend `function`; po
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from pipeline_dsl.check import Options, TextLoader
-from tests.executor import functions as given
+from tests.executor.functions import ROW_POISON
 
 OPTIONS = Options(environ={}, loader=TextLoader({}), backends=lambda: ("function",))
 """How such a text is checked: without the machine's environment, and with the backend that it names."""
@@ -34,29 +35,6 @@ class RandomModule(NamedTuple):
 
 
 # ---- stages
-
-
-def judge(v: Any) -> tuple[Any, ...]:
-    """rows -> a flag for each"""
-    return (np.array([int(row[0]) % 2 == 0 for row in v], bool),)
-
-
-def grade(v: Any) -> tuple[Any, ...]:
-    """rows -> 0, 1 or 2 for each"""
-    return (np.array([int(row[0]) % 3 for row in v], np.int64),)
-
-
-def spread(v: Any) -> tuple[Any, ...]:
-    """one vector -> none to three rows, as its second value says"""
-    return (np.tile(np.asarray(v, np.float32), (int(v[1]) % 4, 1)),)
-
-
-FUNCTIONS: dict[str, Callable[..., tuple[Any, ...]]] = {
-    **given.FUNCTIONS,
-    "judge": judge,
-    "grade": grade,
-    "spread": spread,
-}
 
 
 @dataclass(frozen=True)
@@ -116,6 +94,8 @@ CONSTANTS = {
     "word": ('"a"', '"bc"'),
 }
 DEEPEST = 3
+ROWS = "*"
+"""The group of rows that do not know of one another: a pipeline over them is called with one row or with many."""
 
 
 @dataclass(frozen=True)
@@ -135,12 +115,14 @@ class _Scope:
     depth: int = 0
     once: bool = True
     """Stages with `effects = once` may stand here."""
+    calls: bool = True
+    """Pipelines may be called here."""
 
     def of(self, kind: str) -> list[Value]:
         return [value for value in self.values if value.kind == kind]
 
     def inner(self, *more: Value, once: bool = True) -> _Scope:
-        return _Scope([*self.values, *more], self.depth + 1, self.once and once)
+        return _Scope([*self.values, *more], self.depth + 1, self.once and once, self.calls)
 
 
 @dataclass
@@ -150,6 +132,8 @@ class _Writer:
     rng: random.Random
     stages: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Name -> function and declaration."""
+    pipelines: dict[str, tuple[str, list[Value]]] = field(default_factory=dict)
+    """Private ones: name -> text and outputs."""
     names: int = 0
     groups: int = 0
 
@@ -181,6 +165,7 @@ class _Writer:
         """Statements; what they define is added to the scope."""
         for _ in range(count):
             makers = [self.call, self.call, self.call, self.expression]
+            makers += [self.pipeline] if scope.calls and scope.once else []
             if scope.depth < DEEPEST:
                 makers += [self.if_, self.match, self.map, self.map, self.route, self.try_, self.present]
             yield from self.rng.choice(makers)(scope)
@@ -201,8 +186,10 @@ class _Writer:
 
     def _arguments(self, call: Call, scope: _Scope) -> Iterator[list[Value]]:
         """One choice of arguments for single elements, and one for lists of one group."""
-        if all(scope.of(kind) for kind in call.takes):
-            yield [self.rng.choice(scope.of(kind)) for kind in call.takes]
+        # Rows of `*` belong to nobody as a whole: a stage without `*` does not take them.
+        single = [[v for v in scope.of(kind) if v.group != ROWS] for kind in call.takes]
+        if all(single):
+            yield [self.rng.choice(values) for values in single]
         if not call.rows:
             return
         lists = [[v for v in scope.of(LISTS[kind])] for kind in call.takes]
@@ -211,6 +198,47 @@ class _Writer:
             beside = [[v for v in values if v.group == first.group] for values in lists[1:]]
             if all(beside):
                 yield [first, *(self.rng.choice(values) for values in beside)]
+
+    def pipeline(self, scope: _Scope) -> Iterator[str]:
+        """A call of a private pipeline, which is written now or was before: with one element, or over a list."""
+        name = self.rng.choice([*self.pipelines, "", ""]) or self._private()
+        outputs = self.pipelines[name][1]
+        flags, words, vectors = scope.of("flag"), scope.of("word"), scope.of("vector")
+        lists = [v for v in scope.of("rows")]
+        if not vectors or not words:
+            return
+        over = self.rng.choice(lists) if name.startswith("each") and lists and self.rng.random() < 0.6 else None
+        given = [(over or self.rng.choice(vectors)).name, self.rng.choice(words).name]
+        given += [f"flag = {self.rng.choice(flags).name}"] if flags and self.rng.random() < 0.7 else []
+        maybe = scope.of("vector?") + vectors
+        given += [f"w = {self.rng.choice(maybe).name}"] if self.rng.random() < 0.6 else []
+        results: list[Value] = []
+        for output in outputs:
+            kind, group = output.kind, output.group
+            if group == ROWS:
+                kind, group = (kind, over.group) if over is not None else (ITEMS[kind], "")
+            elif group:
+                group = self.group()
+            results.append(Value(self.name(), kind, group))
+        yield f"{self.head(results)} = {name}({', '.join(given)})"
+        scope.values += results
+
+    def _private(self) -> str:
+        """A pipeline over one element (`sub`), or over rows that it keeps apart (`each`)."""
+        rows = self.rng.random() < 0.5
+        name = self.name("each" if rows else "sub")
+        first = Value("v", "rows", ROWS) if rows else Value("v", "vector")
+        inputs = [first, Value("k", "word"), Value("flag", "flag"), Value("w", "vector?")]
+        scope = _Scope(list(inputs), calls=False)
+        lines = list(self.body(scope, self.rng.randint(1, 3)))
+        made = [v for v in scope.values[4:] if not v.kind.endswith("?") and (v.group == ROWS) is rows] or [first]
+        outputs = self.rng.sample(made, min(len(made), self.rng.randint(1, 2)))
+        ports = ", ".join(f"{output.name}: {_type(output)}" for output in outputs)
+        takes = f"v: {_type(first)}, k: string, flag: bool = true, w: f32[4]?"
+        text = f"private pipeline {name}({takes}) -> ({ports}) {{\n"
+        text += "".join(f"  {line}\n" for line in [*lines, f"return {', '.join(o.name for o in outputs)}"]) + "}"
+        self.pipelines[name] = (text, outputs)
+        return name
 
     def expression(self, scope: _Scope) -> Iterator[str]:
         singles, flags, maybe = scope.of("single"), scope.of("flag"), scope.of("single?")
@@ -391,7 +419,8 @@ def random_module(rng: random.Random) -> RandomModule:
     outputs = _outputs(scope, rng)
     ports = ", ".join(f"{value.name}: {_type(value)}" for value in outputs)
     inputs = "x: f32[B, 4], z: f32[B, 4], v: f32[4], w: f32[4]?, k: string"
-    text = "\n\n".join(["pipe 1", *(declaration for _, declaration in writer.stages.values())])
+    declared = [text for _, text in writer.stages.values()] + [text for text, _ in writer.pipelines.values()]
+    text = "\n\n".join(["pipe 1", *declared])
     text += f"\n\npipeline p({inputs}) -> ({ports})\n  where B <= 100 {{\n"
     text += "".join(f"  {line}\n" for line in [*lines, f"return {', '.join(value.name for value in outputs)}"]) + "}\n"
     functions = {name: function for name, (function, _) in writer.stages.items()}
@@ -408,7 +437,7 @@ def _type(value: Value) -> str:
         return TYPES[value.kind]
     inner = {"rows": "f32[{}, 4]", "singles": "f32[{}]", "flags": "bool[{}]", "numbers": "i64[{}]"}
     beside = {"words": "string[{}]", "strips": "f32[{}, ~L_{}]"}
-    return {**inner, **beside}[value.kind].format("B" if value.group == "B" else value.group, value.name)
+    return {**inner, **beside}[value.kind].format(value.group, value.name)
 
 
 def _request(rng: random.Random, index: int) -> dict[str, Any]:
@@ -418,6 +447,6 @@ def _request(rng: random.Random, index: int) -> dict[str, Any]:
     z = (x * 3 + 1) % 900
     v = ((np.arange(4) + index * 7) % 900).astype(np.float32)
     if rows and rng.random() < 0.2:
-        x[rng.randrange(rows), 0] = rng.choice([given.POISON, given.ROW_POISON]) + rng.randint(0, 400)
+        x[rng.randrange(rows), 0] = ROW_POISON + rng.randint(0, 400)
     inputs = {"x": x, "z": z, "v": v, "k": "ab"[: index % 3]}
     return {**inputs, "w": (v * 7 + 2) % 900} if rng.random() < 0.5 else inputs

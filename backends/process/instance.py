@@ -80,6 +80,10 @@ def load_isolated(
     known there: their loader must be. BackendError if the stage can not be loaded there."""
     if not sys.platform.startswith("linux"):
         raise BackendError(f"stage `{stage.name}`: isolate = process needs Linux", "Leave isolate away on this system.")
+    port = next((p for p in (*stage.inputs, *stage.outputs) if p.type.stream), None)
+    if port is not None:
+        message = f"stage `{stage.name}`: isolate = process does not work with streams, and `{port.name}` is one"
+        raise BackendError(message, "Leave isolate away, or give the whole value as one output.")
     launch = Launch(stage.name, encode_plan(stage), loader, config, output)
     instance = ProcessInstance(launch, limits or Limits(), policy or RestartPolicy())
     try:

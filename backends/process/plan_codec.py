@@ -41,6 +41,7 @@ CLASSES: dict[str, type[Any]] = {
         plan.LevelPolicy,
         plan.QueuePolicy,
         plan.Warmup,
+        plan.AheadPolicy,
         plan.StagePlan,
     )
 }

@@ -9,19 +9,40 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from executor.node import Arguments, Node
+from executor.streaming.nodes import Collect, Context, StreamOf
 from executor.wiring import Wirer
-from pipeline_dsl.plan import BranchPlan, MapPlan, RoutePlan, Step, TryPlan
+from pipeline_dsl.plan import (
+    BranchPlan,
+    CollectPlan,
+    ContextPlan,
+    MapPlan,
+    RoutePlan,
+    Step,
+    StreamOfPlan,
+    TryPlan,
+)
 
 from .attempt import Try
 from .branch import Branch
 from .map import Map
 from .route import Route
+from .stream_map import StreamMap
 
 Make = Callable[[Step, Arguments, int, Wirer], Node]
 
-_NODES: dict[type, Make] = {BranchPlan: Branch, RoutePlan: Route, MapPlan: Map, TryPlan: Try}
+_NODES: dict[type, Make] = {
+    BranchPlan: Branch,
+    RoutePlan: Route,
+    MapPlan: Map,
+    TryPlan: Try,
+    CollectPlan: Collect,
+    StreamOfPlan: StreamOf,
+    ContextPlan: Context,
+}
 
 
 def construct(step: Step, arguments: Arguments, sides: int, wirer: Wirer) -> Node:
     """The node of a construct's step, its regions wired."""
+    if isinstance(step.control, MapPlan) and step.control.over_stream:
+        return StreamMap(step, arguments, sides, wirer)
     return _NODES[type(step.control)](step, arguments, sides, wirer)

@@ -24,6 +24,7 @@ from executor.join import Part, gather
 from executor.node import Arguments, Call, Going, Node
 from executor.passage import Passage
 from executor.scope import Aftermath, Opening, Placed, Scope, parents
+from executor.streaming.first import FirstElement
 from executor.wiring import Wirer
 from pipeline_dsl.plan import Step, TryPlan
 
@@ -87,6 +88,7 @@ class Try(Node):
         "_budget",
         "body",
         "fallback",
+        "first_ns",
         "hedge_ns",
         "inside",
         "repeatable",
@@ -102,15 +104,24 @@ class Try(Node):
         assert isinstance(plan, TryPlan)
         inner = wirer.inside()
         self.inside = inner.circuit
-        self.body = inner.region(step, plan.body, lambda arguments, sides: Settle(self, arguments, sides))
+        self.body = inner.region(step, plan.body, lambda arguments, sides: self._end(step, arguments, sides))
         self.fallback = wirer.arm(self, step, plan.fallback)
         self.takes_error = bool(plan.fallback.given)
         self.timeout_ns = plan.timeout_ns
+        self.first_ns = plan.first_ns
         self.repeatable = inner.circuit.repeatable
         self.retries = plan.retries if self.repeatable else 0
         self.hedge_ns = plan.hedge_ns if self.repeatable else None
         self.stage_names = {n.name: n.stage.plan.name for c in inner.circuit for n in c.nodes if isinstance(n, Call)}
         self._budget = RetryBudget()
+
+    def _end(self, step: Step, arguments: Arguments, sides: int) -> Node:
+        """The end of the body; where that yields streams, an attempt waits for their first elements before."""
+        streams = [i for i, kind in enumerate(step.types) if kind.stream]
+        if not streams:
+            return Settle(self, arguments, sides)
+        settle = Settle(self, tuple((0, i) for i in range(len(arguments))), 1)
+        return FirstElement(self.name, arguments, sides, streams, settle)
 
     def may_repeat(self, scope: AttemptScope, now: int, error: RequestError | None = None) -> bool:
         """Whether another attempt may begin; it is paid for, if so."""
@@ -141,16 +152,21 @@ class Try(Node):
         for scope in scopes:
             if self.timeout_ns:
                 scope.timers.append(flow.clock.call_at(now + self.timeout_ns, partial(self._late, scope, flow)))
+            if self.first_ns:
+                late = partial(self._late, scope, flow, "first", self.first_ns)
+                scope.timers.append(flow.clock.call_at(now + self.first_ns, late))
             if self.hedge_ns:
                 scope.timers.append(flow.clock.call_at(now + self.hedge_ns, partial(self._hedge, scope, flow)))
             if scope.closed:  # on another thread, before it had these timers
                 for timer in scope.timers:
                     timer.cancel()
 
-    def _late(self, scope: AttemptScope, flow: Flow) -> None:
+    def _late(self, scope: AttemptScope, flow: Flow, option: str = "timeout", limit: int | None = None) -> None:
         with flow.lock:
             live = tuple(scope.live)
-        text = f"`timeout` of {(self.timeout_ns or 0) / 1e6:g} ms passed"
+            if limit is not None:
+                scope.retries = 0  # the time was for all of them
+        text = f"`{option}` of {(limit or self.timeout_ns or 0) / 1e6:g} ms passed"
         flow.end([(c, DeadlineExceeded(text, pipeline=c.pipeline, node=self.name, request_id=c.id)) for c in live])
 
     def _hedge(self, scope: AttemptScope, flow: Flow) -> None:

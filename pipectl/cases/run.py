@@ -116,7 +116,7 @@ def _mistakes(app: App, tap: Tap, prepared: Prepared, id: str, folder: Path) -> 
     handle = app[prepared.pipeline.name]
     wanted = list(case.expect) if case.expect and not case.nodes and case.error is None else None
     try:
-        response = handle(prepared.inputs, id=id, outputs=wanted, timeout=case.timeout)
+        outputs = handle.whole(prepared.inputs, id=id, outputs=wanted, timeout=case.timeout)
     except RequestError as error:
         yield from _failed(case.error, error)
     else:
@@ -124,7 +124,7 @@ def _mistakes(app: App, tap: Tap, prepared: Prepared, id: str, folder: Path) -> 
             yield f"expected an error{f' {case.error.code}' if case.error.code else ''}, found an answer"
         ports = {port.name: port for port in prepared.pipeline.outputs}
         for name, value in case.expect.items():
-            yield from _value(f"output `{name}`", response[name], value, case, folder, ports[name])
+            yield from _value(f"output `{name}`", outputs[name], value, case, folder, ports[name])
     yield from _nodes(tap, prepared, id, folder)
 
 

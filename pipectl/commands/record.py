@@ -78,7 +78,7 @@ def _taken(plan: Plan, name: str, ask: Ask, timeout: float | None) -> Record:
     error, outputs = "", {}
     with load(plan, tap=tap) as app:
         try:
-            outputs = dict(app[name](ask.inputs, id=ask.id, timeout=timeout))
+            outputs = app[name].whole(ask.inputs, id=ask.id, timeout=timeout)
         except RequestError as failed:
             error = error_text(failed)
     return Record(name, plan.digest, ask.inputs, outputs, error, tuple(map(step_of, tap.visits(ask.id))))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -95,7 +96,9 @@ def command(session: Session, /, **options: object) -> Exit:
     A VALUE is text for string and bytes ports and JSON for others; a text that starts with @ is written @@.
     Files are taken as bytes, text, .npy, .npz, .json or an image, as the port asks. Requests run
     concurrently; answers come in order, failures in their place, and give exit code 4. Ctrl-C finishes what
-    is under way.
+    is under way, but for streams, which it cancels.
+
+    Streams are printed as they come, a row or line for each element.
 
     The last table has a line for each node: the mean wait of a request, the mean time of a batch, and the node's
     share of the time that requests spent on their longest way through the graph."""
@@ -188,7 +191,11 @@ def _answer(
         for done in answers(handle, asks, in_flight, interrupt, patient=patient, **options):
             if shared:
                 progress.hide()
-            writer.write(choices.explained(done) if choices else done.answer)
+            answer = choices.explained(done) if choices else done.answer
+            if done.told:
+                writer.write(answer)
+            if not done.last:
+                continue
             report.add(done.response)
             progress.advance()
             if done.answer.failure and settings.output:
@@ -205,10 +212,20 @@ def _warmed(handle: PipelineHandle, asks: Iterator[Ask], settings: Settings) -> 
     if first is None:
         return asks
     if not first.error:
-        jobs = (handle.submit(first.inputs, outputs=settings.outputs) for _ in range(settings.warmup))
-        for job in jobs:
-            job.exception()  # told when the request itself is made
+        for _ in range(settings.warmup):
+            _for_nobody(handle, first, settings)
     return chain([first], asks)
+
+
+def _for_nobody(handle: PipelineHandle, ask: Ask, settings: Settings) -> None:
+    from executor.errors import RequestError
+    from executor.streaming.answer import StreamResponse
+    from executor.streaming.pieces import Pieces
+
+    with suppress(RequestError):  # told when the request itself is made
+        response = handle(ask.inputs, outputs=settings.outputs)
+        if isinstance(response, StreamResponse):
+            deque(Pieces(response, handle.streams), maxlen=0)
 
 
 def _in_flight(plan: Plan, pipeline: str) -> int:
@@ -241,7 +258,8 @@ def _conclude(
     writer.close()
     stream = sys.stderr if settings.form == "json" and not settings.output else sys.stdout
     gap = "" if settings.output or stream is sys.stderr else "\n"
-    lines = [*choices.lines(), ""] if choices else []
+    told = choices if settings.form != "json" else None  # there they stand with the answers
+    lines = [*told.lines(), ""] if told else []
     stream.write(gap + "\n".join(lines + report.lines(seconds)) + "\n")
     if interrupt:
         session.warn("interrupted; requests that were not made are missing")

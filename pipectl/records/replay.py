@@ -42,7 +42,7 @@ def whole(record: Record, app: App, tap: Tap, tolerance: Tolerance) -> Iterator[
     inputs = {name: value for name, value in record.inputs.items() if value is not None}
     error, outputs = "", {}
     try:
-        outputs = dict(app[record.pipeline](inputs, id=REQUEST))
+        outputs = app[record.pipeline].whole(inputs, id=REQUEST)
     except RequestError as failed:
         error = error_text(failed)
     now = _by_node([step_of(visit) for visit in tap.visits(REQUEST)])

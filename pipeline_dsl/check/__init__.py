@@ -7,9 +7,12 @@ Nothing stops at a mistake; what follows from one is not reported again. User co
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from pipeline_dsl import ir, syntax
 from pipeline_dsl.diagnostics import Sink
 
+from .facts import Facts
 from .flow import Graphs
 from .options import FileLoader, Loader, Options, TextLoader
 from .profiles import schedule_of
@@ -18,25 +21,41 @@ from .resolve import resolve
 from .scope import PipelineBinding, Scope
 from .unused import report_unused
 
-__all__ = ["FileLoader", "Loader", "Options", "TextLoader", "check"]
+__all__ = ["FileLoader", "Findings", "Loader", "Options", "TextLoader", "check", "examine"]
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What is known of a main file, right or wrong."""
+
+    program: ir.Program | None
+    """None if the sink holds errors."""
+    scope: Scope
+    facts: Facts
 
 
 def check(module: syntax.Module, options: Options, sink: Sink) -> ir.Program | None:
-    """The checked program of a main file; None if the sink holds errors.
+    """The checked program of a main file; None if the sink holds errors."""
+    return examine(module, options, sink).program
 
-    Unused declarations are told only then: what uses them may be what is wrong."""
+
+def examine(module: syntax.Module, options: Options, sink: Sink) -> Findings:
+    """`check` that also gives what the names of a file turned out to be: what an editor shows of a file with mistakes.
+
+    Unused declarations are told only where there is no error; what uses them may be what is wrong."""
     scope = resolve(module, options, sink)
-    graphs = _graphs(scope, sink)
+    typed = Graphs(sink)
+    graphs = _graphs(scope, typed)
     schedule = schedule_of(scope, graphs, options.profile, sink)
-    if sink.has_errors:
-        return None
-    report_unused(scope, sink)
-    return program_of(scope, graphs, schedule)
+    program = None
+    if not sink.has_errors:
+        report_unused(scope, sink)
+        program = program_of(scope, graphs, schedule)
+    return Findings(program, scope, typed.facts)
 
 
-def _graphs(scope: Scope, sink: Sink) -> dict[str, ir.Graph]:
+def _graphs(scope: Scope, graphs: Graphs) -> dict[str, ir.Graph]:
     """The graphs of the main file's public pipelines; private ones are checked as well."""
-    graphs = Graphs(sink)
     found: dict[str, ir.Graph] = {}
     for name, binding in scope.names.items():
         if isinstance(binding, PipelineBinding):

@@ -19,6 +19,7 @@ from pipeline_dsl.sizes import Symbol
 from pipeline_dsl.source import Span
 from pipeline_dsl.types import TensorType
 
+from .facts import Facts
 from .regions import Region, Results, Value
 from .scope import PipelineBinding, Scope
 from .substitution import Substitution
@@ -66,6 +67,7 @@ class Shared:
     """The names of the body and of each arm, in the order of the text."""
     inlined: int = 0
     """Nodes that came with the pipelines it calls."""
+    facts: Facts = field(default_factory=Facts)
 
 
 @dataclass(slots=True)
@@ -119,6 +121,10 @@ class Body:
 
     def operand(self, value: Value, name: str | None = None, node: str = "") -> ir.Operand:
         """What a node reads to get a value; an expression becomes a node of its own. node: its id, if it is fixed."""
+        if isinstance(value.expression, ir.Constant) and value.type.stream:
+            node = node or self.ids.of(name, "stream_of")
+            self.nodes.append(ir.StreamOf(id=node, span=value.span, elements=(), type=value.type))
+            return ir.Ref(node, "value")
         if isinstance(value.expression, ir.Ref | ir.Constant):
             return value.expression
         operation = OPERATIONS[value.expression.op]

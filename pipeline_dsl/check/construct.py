@@ -16,7 +16,7 @@ from pipeline_dsl.operations import Problem, Typed, fit
 from pipeline_dsl.source import Span
 from pipeline_dsl.types import TensorType
 
-from .body import Body
+from .body import Body, constant
 from .joined import Joining, joined
 from .regions import Outcome, Region, Value, Variable
 from .yields import Inside, Wanted, Yielded, yielded
@@ -50,6 +50,8 @@ def _operand(body: Body, value: Value | None, kind: TensorType) -> ir.Operand:
     assert value is not None
     if not value.typed.known:
         return body.operand(value)
+    if kind.stream:
+        return body.operand(constant(Typed(kind, value.typed.value), value.span))
     fitted = fit(value.typed, TensorType(kind.dtype, value.type.dims, optional=kind.optional))
     assert not isinstance(fitted, Problem), "`joined` has looked at it"
     return ir.Constant(fitted.value, kind if fitted.value is None else fitted.type.required())
@@ -107,6 +109,7 @@ class Construct:
             return None
         given = ir.Given(id=body.ids.of(name.text, kind), span=name.span, type=value)
         outcome = Value(Typed(value), ir.Ref(given.id, "value"), name.span, name.text)
+        body.shared.facts.define(name.span, outcome)
         body.region.variables[name.text] = Variable(outcome, name.span, kind)
         return given
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from pipeline_dsl.errors import Mistake
 from pipeline_dsl.errors.signatures import DeclaredMismatch
+from pipeline_dsl.errors.streams import PlainToStream, StreamToPlain
 from pipeline_dsl.errors.types import (
     DtypeMismatch,
     Edge,
@@ -56,6 +57,11 @@ def fitted(body: Body, value: Value, declared: TensorType, needs: str, span: Spa
 def _fitted_constant(
     body: Body, value: Value, declared: TensorType, needs: str, span: Span, place: Span
 ) -> Value | None:
+    if declared.stream != value.type.stream:
+        code = "E0701" if value.type.stream else "E0702"
+        edge = edge_of(value, declared, needs, span, place)
+        body.report(kind_mistake(code, edge, declared, value.type))
+        return None
     result = fit(value.typed, declared)
     if isinstance(result, Problem):
         body.report(DeclaredMismatch(span, f"{needs}: {result.text}", place, result.help))
@@ -69,7 +75,9 @@ def edge_of(value: Value, declared: TensorType, needs: str, span: Span, place: S
 
 
 def kind_mistake(code: str, edge: Edge, declared: TensorType, found: TensorType) -> Mistake:
-    """E0309 or E0302."""
+    """E0701, E0702, E0309 or E0302."""
+    if code in ("E0701", "E0702"):
+        return StreamToPlain(edge) if code == "E0701" else PlainToStream(edge)
     if code == "E0309":
         return MayBeAbsent(edge)
     dtype = declared.dtype

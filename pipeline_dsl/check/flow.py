@@ -33,8 +33,9 @@ from .body import Body, Ids, Shared
 from .branches import if_, match
 from .callees import callees
 from .construct import Construct
+from .facts import Facts
 from .fitting import fitted
-from .flow_calls import SEQUENCE_ADVICE, STREAM_ADVICE
+from .flow_calls import SEQUENCE_ADVICE
 from .flow_exprs import outcome_of
 from .maps import map_
 from .order import in_order
@@ -44,6 +45,7 @@ from .returns import no_return, return_
 from .routes import route
 from .scope import PipelineBinding
 from .signatures import sizes_of, type_of
+from .stream_rules import stream_mistakes
 from .substitution import Substitution
 from .tries import try_
 
@@ -56,6 +58,7 @@ class Graphs:
     done: dict[PipelineBinding, ir.Graph | None] = field(default_factory=dict)
     stages: dict[str, ir.Stage] = field(default_factory=dict)
     """Those that are called so far."""
+    facts: Facts = field(default_factory=Facts)
 
     def of(self, pipeline: PipelineBinding) -> ir.Graph | None:
         """The graph of a pipeline, or None after reporting its mistakes."""
@@ -92,7 +95,10 @@ def _typed(pipeline: PipelineBinding, graphs: Graphs) -> ir.Graph | None:
         return None
     _unused(body)
     decl = pipeline.decl
-    return ir.Graph.of(pipeline.name, pipeline.signature, body.nodes, decl.doc, decl.name.span)
+    graph = ir.Graph.of(pipeline.name, pipeline.signature, body.nodes, decl.doc, decl.name.span)
+    for mistake in stream_mistakes(graph, decl.name.span):
+        body.report(mistake)
+    return None if body.failed else graph
 
 
 def _start(pipeline: PipelineBinding, graphs: Graphs) -> Body:
@@ -107,7 +113,7 @@ def _start(pipeline: PipelineBinding, graphs: Graphs) -> Body:
     counts = Counter(name.text for name in names_of(decl.body) if name.text != "_")
     taken = {*counts, *(p.name for p in signature.inputs)}
     repeated = frozenset(name for name, count in counts.items() if count > 1)
-    shared = Shared(graphs.done, graphs.stages, regions=[region])
+    shared = Shared(graphs.done, graphs.stages, regions=[region], facts=graphs.facts)
     _note_limits(shared, signature)
     body = Body(pipeline, graphs.sink, shared, region, Ids(pipeline.name, taken, repeated), names)
     for port, written in zip(signature.inputs, decl.signature.inputs, strict=True):
@@ -127,10 +133,12 @@ def _note_limits(shared: Shared, signature: ir.Signature) -> None:
 
 
 def _streams(body: Body) -> None:
-    signature = body.binding.decl.signature
-    for port in (*signature.inputs, *signature.outputs):
-        if port.type.stream:
-            body.report(NotExecutable(port.type.span, "a stream", STREAM_ADVICE))
+    """What a client sends is whole; only a private pipeline, which is a part of others, takes streams."""
+    decl = body.binding.decl
+    for written, port in zip(decl.signature.inputs, body.binding.signature.inputs, strict=True):
+        if port.type.stream and not decl.private:
+            advice = "take the whole value, or make the pipeline `private` and call it from another"
+            body.report(NotExecutable(written.type.span, "a stream from a client", advice))
 
 
 # ---- statements
@@ -220,15 +228,13 @@ def _define(body: Body, target: syntax.Target, outcome: Outcome, span: Span) -> 
     if isinstance(outcome, Value):
         outcome = body.settled(outcome, name.text)
     named = None if outcome is None else outcome.named(name.text, name.span)
+    body.shared.facts.define(name.span, named)
     body.region.variables[name.text] = Variable(named, name.span)
 
 
 def _annotated(body: Body, target: syntax.Target, annotation: syntax.TypeExpr, outcome: Outcome, span: Span) -> Outcome:
     declared = type_of(annotation, body.scope, body.sink, target.name.text)
     if declared is None or outcome is None:
-        return None
-    if declared.stream:
-        body.report(NotExecutable(annotation.span, "a stream", STREAM_ADVICE))
         return None
     if isinstance(outcome, Results):
         if len(outcome.values) != 1:

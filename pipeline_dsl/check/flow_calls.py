@@ -101,12 +101,7 @@ def _ragged_names(signature: ir.Signature) -> frozenset[str]:
 
 
 def _executable(body: Body, stage: StageBinding) -> bool:
-    """Streams and sequences are not executable yet; said once, where the stage declares them."""
-    signature = stage.stage.signature
-    stream = next((p for p in (*signature.inputs, *signature.outputs) if p.type.stream), None)
-    if stream is not None:
-        body.report(NotExecutable(stream.span or stage.decl.name.span, "a stream", STREAM_ADVICE))
-        return False
+    """Sequences are not executable yet; said once, where the stage declares them."""
     for item in stage.decl.block.items if stage.decl.block else ():
         if isinstance(item, syntax.State) or (isinstance(item, syntax.Nested) and str(item.key) == "sequence"):
             body.report(NotExecutable(item.span, "a sequence stage", SEQUENCE_ADVICE))
@@ -114,7 +109,6 @@ def _executable(body: Body, stage: StageBinding) -> bool:
     return True
 
 
-STREAM_ADVICE = "give the whole value as one output for now"
 SEQUENCE_ADVICE = "pass the state in and out through ports for now"
 
 
@@ -227,6 +221,8 @@ def _argument(body: Body, callee: Callee, port: ir.Port, given: Given) -> Value 
         return value
     if value.typed.value is None and port.type.optional:
         return None
+    if value.type.stream:  # `stream_of()`; a port that takes no stream says so by its type
+        return constant(Typed(port.type.required() if port.type.stream else value.type, value.typed.value), value.span)
     result = fit(value.typed, TensorType(port.type.dtype, value.type.dims))
     if isinstance(result, Problem):
         text = f"port `{port.name}` of `{callee.name}`: {result.text}"

@@ -22,6 +22,7 @@ from pipeline_dsl.operations import (
 )
 from pipeline_dsl.source import Span
 
+from . import flow_streams
 from .arguments import Given
 from .body import Body, constant
 from .flow_calls import Site, call_pipeline, call_stage, single
@@ -31,7 +32,7 @@ from .regions import Missing, Outcome, Results, Value
 from .scope import Binding, ErrorBinding, ModuleBinding, PipelineBinding, StageBinding, ValueBinding
 from .values import evaluate
 
-LATER = frozenset(["stream_of", "collect", "correlation_id", "sequence_start", "sequence_end", "request_id", "header"])
+LATER = frozenset(["correlation_id", "sequence_start", "sequence_end"])
 """Built-in functions of the language that this version can not run."""
 
 AT_COMPILE_TIME = frozenset({"env", "lines"})
@@ -154,7 +155,7 @@ def _call(body: Body, expr: syntax.Call, name: str | None) -> Outcome:
     if isinstance(callee, syntax.Name):
         found = body.scope.use(callee.text)
         if found is None:
-            return _builtin(body, expr, callee)
+            return _builtin(body, expr, callee, name)
         return _called(body, expr, found, callee.text, name)
     if isinstance(callee, syntax.Versioned):
         found = body.scope.use(callee.name)
@@ -201,8 +202,10 @@ def _rest(body: Body, expr: syntax.Call) -> None:
 # ---- built-in functions
 
 
-def _builtin(body: Body, expr: syntax.Call, callee: syntax.Name) -> Outcome:
+def _builtin(body: Body, expr: syntax.Call, callee: syntax.Name, node: str | None) -> Outcome:
     name = callee.text
+    if name in flow_streams.NAMES:
+        return _stream_function(body, expr, name, node)
     if name in FUNCTIONS:
         return _function(body, expr, name)
     if name in AT_COMPILE_TIME:
@@ -213,16 +216,31 @@ def _builtin(body: Body, expr: syntax.Call, callee: syntax.Name) -> Outcome:
         variable.used = True
         body.report(WrongKind(callee.span, name, "a variable", "a stage or a pipeline", variable.span))
     else:
-        known = (*body.scope.visible_names(), *FUNCTIONS)
+        known = (*body.scope.visible_names(), *FUNCTIONS, *flow_streams.NAMES)
         body.report(UnknownName(callee.span, name, known, "stage, pipeline or function"))
     _rest(body, expr)
     return None
 
 
-def _function(body: Body, expr: syntax.Call, name: str) -> Value | None:
+def _stream_function(body: Body, expr: syntax.Call, function: str, node: str | None) -> Value | None:
+    _no_options(body, expr)
+    named = next((arg for arg in expr.args if arg.name is not None), None)
+    values = [value_of(body, arg.value) for arg in expr.args]
+    if named is not None and named.name is not None:
+        body.report(NoSuchArgument(named.name.span, function, f"`{function}` takes its arguments in order"))
+        return None
+    use = flow_streams.Use(function, values, [arg.value.span for arg in expr.args], expr.span, node)
+    return flow_streams.built_in(body, use)
+
+
+def _no_options(body: Body, expr: syntax.Call) -> None:
     if expr.options:
         where = expr.options[0].span.to(expr.options[-1].span)
         body.report(NotExecutable(where, "`with` on a built-in", "it is for calls of stages"))
+
+
+def _function(body: Body, expr: syntax.Call, name: str) -> Value | None:
+    _no_options(body, expr)
     values = [_function_argument(body, name, at, arg) for at, arg in enumerate(expr.args)]
     spans = [arg.value.span for arg in expr.args]
     if name != "format":

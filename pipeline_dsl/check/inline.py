@@ -42,9 +42,10 @@ class Inlining:
         for node in self.graph.nodes:
             if isinstance(node, ir.Input):
                 self.inputs[ir.Ref(node.id, node.port.name)] = self.arguments[node.port.name]
-            elif isinstance(node, ir.Output):
-                self.outputs[node.port.name] = self._output(node)
         self.nodes += self._inlined(self.graph.nodes)
+        for node in self.graph.nodes:
+            if isinstance(node, ir.Output):
+                self.outputs[node.port.name] = self._output(node)
 
     def _inlined(self, nodes: Iterable[ir.AnyNode]) -> Iterator[ir.AnyNode]:
         for node in nodes:

@@ -92,6 +92,8 @@ def _together(constants: Sequence[Typed]) -> DType:
 def _of_dtype(value: Value, dtype: DType, first: TensorType) -> TensorType | Problem:
     if value.type.stream != first.stream:
         return Problem("a stream is no value", kind="tensor", help="`collect(..)`, or `stream_of(..)`")
+    if value.typed.known and first.stream:
+        return first.required()
     if value.typed.known:
         fitted = fit(value.typed, TensorType(dtype, value.type.dims))
         return fitted if isinstance(fitted, Problem) else fitted.type

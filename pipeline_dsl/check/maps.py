@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 from pipeline_dsl import ir, syntax
 from pipeline_dsl.errors.control import AbsentItem, MoreItems, NotAnItem, NothingToMap, UnboundedMap
-from pipeline_dsl.errors.flow import NotExecutable, SecondAssignment
+from pipeline_dsl.errors.flow import SecondAssignment
+from pipeline_dsl.errors.streams import StreamsJoined
 from pipeline_dsl.errors.types import Edge, OperandMayBeAbsent, Unchecked, UnprovenSizes
 from pipeline_dsl.operations import scalar
 from pipeline_dsl.settings import MAP
@@ -21,7 +22,6 @@ from pipeline_dsl.types import Dim, Ragged, Rest, Sized, TensorType, Unknown
 from .body import Body
 from .construct import Arm, Construct
 from .construct_options import Options, options_of
-from .flow_calls import STREAM_ADVICE
 from .flow_exprs import value_of
 from .regions import Outcome, Value
 from .yields import Yielded
@@ -47,6 +47,9 @@ def map_(construct: Construct, control: syntax.Map) -> list[Outcome]:
     outer = construct.body
     options = options_of(outer, "map", control.options, MAP)
     sources = [_Source(one, _source(outer, one)) for one in control.iters]
+    streams = [s for s in sources if s.value is not None and s.value.type.stream]
+    if streams:
+        return _over_stream(construct, control, sources, streams, options)
     dim = _items(outer, sources)
     _bounds(construct, options, sources, dim)
     body = construct.enter("body", control.body, items=True)
@@ -60,6 +63,51 @@ def map_(construct: Construct, control: syntax.Map) -> list[Outcome]:
         outer.nodes.append(_node(construct, arm, operands, kinds, options))
     outer.fresh |= body.fresh
     return construct.outcomes(kinds)
+
+
+def _over_stream(
+    construct: Construct,
+    control: syntax.Map,
+    sources: Sequence[_Source],
+    streams: Sequence[_Source],
+    options: Options,
+) -> list[Outcome]:
+    """Types the body for one element of a stream; results are streams."""
+    outer = construct.body
+    if len(sources) > 1:
+        made = tuple((s.value.name or str(s.written.name), s.value.span) for s in streams if s.value is not None)
+        outer.report(StreamsJoined(sources[1].written.source.span, "`map`", made))
+    body = construct.enter("body", control.body, items=True)
+    ragged = _RaggedItems(body, construct)
+    given = [_given(construct, body, source, ragged) for source in sources]
+    marks = options["on_error"] == "mark"
+    arm = construct.arm("body", control.body, body, given, OK if marks else "")
+    operands = [outer.operand(s.value) for s in sources if s.value is not None]
+    if len(sources) > 1 or arm.yields is None or arm.body.failed or None in given:
+        return construct.outcomes(None)
+    kinds = [_element(outer, one) for one in arm.yields]
+    if None in kinds:
+        return construct.outcomes(None)
+    results = [replace(kind, stream=True) for kind in kinds if kind is not None]
+    results += [replace(scalar("bool"), stream=True)] if marks else []
+    outer.nodes.append(replace(_node(construct, arm, operands, results, options), over_stream=True))
+    outer.fresh |= body.fresh
+    return construct.outcomes(results)
+
+
+def _element(outer: Body, yielded: Yielded) -> TensorType | None:
+    """The type of one element of a result; None after reporting."""
+    value, span = yielded.value, yielded.span
+    if value is None:
+        return None
+    kind = value.type
+    if kind.optional or value.typed.value is None:
+        outer.report(AbsentItem(span, value.shown, str(replace(kind, optional=True)), value.span))
+        return None
+    if kind.stream or kind.has_rows:
+        outer.report(NotAnItem(span, f"{value.shown} ({kind})", *(_stays(kind) or ("", ""))))
+        return None
+    return kind
 
 
 def _node(
@@ -89,9 +137,9 @@ def _source(body: Body, written: syntax.Iter) -> Value | None:
         body.failed = True
         return None
     kind, span = value.type, written.source.span
-    if kind.stream:
-        body.report(NotExecutable(span, "`map` over a stream", STREAM_ADVICE))
-    elif not kind.dims or isinstance(kind.dims[0], Rest):
+    if kind.stream and not kind.optional:
+        return body.settled(value)
+    if not kind.dims or isinstance(kind.dims[0], Rest):
         body.report(NothingToMap(span, value.shown, str(kind)))
     elif kind.optional:
         advice = "ask first: `if present(x) { .. }`, or give a value for that case: `x ?? ..`"
@@ -164,6 +212,8 @@ class _RaggedItems:
 
     def item(self, kind: TensorType) -> TensorType:
         """The type of an item of a source."""
+        if kind.stream:
+            return replace(kind, stream=False)
         dims = tuple(Sized(self._own(d.size)) if isinstance(d, Ragged) else d for d in kind.dims[1:])
         return kind.with_dims(dims)
 
@@ -232,6 +282,8 @@ def _result(outer: Body, yielded: Yielded, own: set[Symbol], dim: Dim, ragged: _
 
 def _stays(kind: TensorType) -> tuple[str, str] | None:
     """Why a value can not get one more dim in front, and what to do."""
+    if kind.stream:
+        return "it is a stream, and each item would have one", "`collect(..)` it in the body"
     if kind.has_rows:
         return "`*` is always the first dim", "yield a value of one item: call the stage on the item itself"
     if kind.is_ragged:

@@ -81,7 +81,7 @@ def _name(out: syntax.Out) -> str | None:
 def _output(body: Body, port: ir.Port, out: syntax.Out) -> ir.Operand | None:
     name = port.name if port.name not in body.ids.taken else None
     value = single(body, outcome_of(body, out.value, name), out.value.span)
-    if value is None or port.type.stream:
+    if value is None:
         body.failed = True
         return None
     checked = fitted(body, value, port.type, f"output `{port.name}`", out.value.span, _declared(body, port))

@@ -39,6 +39,7 @@ def check_stage(name: str, stage: ir.Stage, settings: ir.Settings, own: ir.Setti
     _slots(stage, own, sink)
     _cache(name, stage, own, sink)
     _effect(settings, own, sink)
+    _ahead(stage, own, sink)
 
 
 def check_node(node: str, stage: ir.Stage, settings: ir.Settings, own: ir.Settings, sink: Sink) -> None:
@@ -197,6 +198,14 @@ def _effect(settings: ir.Settings, own: ir.Settings, sink: Sink) -> None:
     for key in ("cache.ttl", "cache.key"):
         if key in own and "cache.size" not in settings:
             sink.add(NoEffect(_span(own[key]), key, "there is no `cache.size`", "set `size`").diagnostic())
+
+
+def _ahead(stage: ir.Stage, own: ir.Settings, sink: Sink) -> None:
+    """W0601: a bound of streams where there are none."""
+    for key in ("ahead.max", "ahead.bytes"):
+        if key in own and not any(p.type.stream for p in stage.signature.outputs):
+            advice = "it is for stages with an output `stream T`"
+            sink.add(NoEffect(_span(own[key]), key, f"stage `{stage.name}` makes no stream", advice).diagnostic())
 
 
 def _timeouts(settings: ir.Settings) -> bool:

@@ -109,6 +109,10 @@ def _sound(found: TensorType, type_: syntax.TypeExpr, place: Place, sink: Sink) 
         text = f"`{found.dtype}` is for consts and params, a port can not have it"
         sink.add(DeclaredMismatch(type_.name.span, text, help="give the number: `f32`, `i64`").diagnostic())
         return False
+    if found.stream and found.has_rows:
+        text = "an element of a stream is one value: it has no rows"
+        sink.add(DimMisplaced(spans[0], text, "leave the `*` out, or give the number of items a name").diagnostic())
+        return False
     for index, dim in enumerate(found.dims):
         if isinstance(dim, Rows) and place == "value":
             text = "a const or param has no rows"
@@ -150,6 +154,7 @@ def signature_of(
     result = ir.Signature(*good, bounds)
     if stage:
         _independent_rows(result, sink)
+        _whole_streams(result, sink)
     return result if len(sink.found) == before else None
 
 
@@ -209,6 +214,8 @@ def _independent_rows(signature: ir.Signature, sink: Sink) -> None:
         if rows is None:
             if port.type.has_rows:
                 _no_rows_in(port, sink)
+        elif port.type.stream:
+            continue
         elif not port.type.has_rows and not _rest_first(port.type):
             _rows_lost(port, rows, sink)
         elif port.type.optional:
@@ -239,6 +246,21 @@ def _may_be_absent(port: ir.Port, rows: ir.Port, sink: Sink) -> None:
     assert port.span is not None
     text = f"output `{port.name}` may be absent (`?`), and its rows belong to several requests"
     sink.add(RowsNotKept(port.span, text, rows.span, "return a value for every row").diagnostic())
+
+
+def _whole_streams(signature: ir.Signature, sink: Sink) -> None:
+    """E0313: a stage that streams runs for one request at a time, and its streams are always there."""
+    rows = next((p for p in signature.inputs if p.type.has_rows), None)
+    for port in (*signature.inputs, *signature.outputs):
+        if not port.type.stream or port.span is None:
+            continue
+        if rows is not None:
+            text = f"`{port.name}` is a stream, and `{rows.name}` has rows: those of several requests share a call"
+            hint = "leave the `*` out: the stage runs once for each request, or for each item inside `map`"
+            sink.add(RowsNotKept(port.span, text, rows.span, hint).diagnostic())
+        elif port.type.optional and port in signature.outputs:
+            text = f"output `{port.name}` is a stream that may be absent"
+            sink.add(RowsNotKept(port.span, text, None, "leave the `?` out: a stream may be empty").diagnostic())
 
 
 def _fixed_sizes(port: ir.Port, inputs: dict[str, Size], sink: Sink) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pipeline_dsl import ir, syntax
 from pipeline_dsl.errors.control import LateInTry
-from pipeline_dsl.errors.flow import NotExecutable, SecondAssignment
+from pipeline_dsl.errors.flow import SecondAssignment
 from pipeline_dsl.errors.settings import NoEffect
 from pipeline_dsl.literals import duration
 from pipeline_dsl.operations import scalar
 from pipeline_dsl.settings import TRY
+from pipeline_dsl.types import TensorType
 
 from .construct import Arm, Construct
 from .construct_options import Options, options_of
-from .flow_calls import STREAM_ADVICE
 from .once import check_once
 from .regions import Outcome
 
@@ -20,12 +22,11 @@ from .regions import Outcome
 def try_(construct: Construct, control: syntax.Try) -> list[Outcome]:
     """Types body and fallback, which agree."""
     options = options_of(construct.body, "try", control.options, TRY)
-    if "first" in options.spans:
-        construct.body.report(NotExecutable(options.spans["first"], "`first` of `try`", STREAM_ADVICE))
     body = construct.arm("body", control.body)
     fallback = _fallback(construct, control)
     _limits(construct, options, body)
     kinds = construct.joined([body, fallback])
+    _first(construct, options, kinds)
     if kinds is not None and not construct.body.failed:
         construct.body.nodes.append(
             ir.Try(
@@ -37,9 +38,17 @@ def try_(construct: Construct, control: syntax.Try) -> list[Outcome]:
                 timeout_ns=options["timeout"],
                 retries=options["retries"],
                 hedge_ns=options["hedge"],
+                first_ns=options["first"],
             )
         )
     return construct.outcomes(kinds)
+
+
+def _first(construct: Construct, options: Options, kinds: Sequence[TensorType] | None) -> None:
+    """W0601: what `first` waits for."""
+    if options["first"] is not None and kinds is not None and not any(kind.stream for kind in kinds):
+        why = "the body yields no stream"
+        construct.body.report(NoEffect(options.spans["first"], "first", why, "use `timeout`"))
 
 
 def _fallback(construct: Construct, control: syntax.Try) -> Arm:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-from pipeline_dsl.diagnostics import Diagnostic, Label, Severity
+from pipeline_dsl.diagnostics import Diagnostic, Edit, Label, Severity
 from pipeline_dsl.source import Span
 
 
@@ -39,6 +39,7 @@ class Mistake(ABC):
         labels: tuple[Label, ...] = (),
         help: str = "",  # noqa: A002 -- the field it fills has this name
         notes: tuple[str, ...] = (),
+        edits: tuple[Edit, ...] = (),
     ) -> Diagnostic:
         """A diagnostic of this code and severity."""
-        return Diagnostic(self.code, message, span, self.severity(), label, labels, help, notes)
+        return Diagnostic(self.code, message, span, self.severity(), label, labels, help, notes, edits)

@@ -9,6 +9,7 @@ from pipeline_dsl.source import Span
 from pipeline_dsl.spell import did_you_mean
 
 from .base import Mistake, counted
+from .edits import respelled
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class UnknownPort(Mistake):
             f"{self.callee} has no port `{self.port}`",
             label=did_you_mean(self.port, [name for name, _ in self.ports]),
             notes=(_listed(self.ports),),
+            edits=respelled(self.span, self.port, [name for name, _ in self.ports]),
         )
 
 
@@ -50,6 +52,7 @@ class UnknownOutput(Mistake):
             f"{self.value} has no output `{self.port}`",
             label=did_you_mean(self.port, [name for name, _ in self.ports]),
             notes=(_listed(self.ports, "outputs"),),
+            edits=respelled(self.span, self.port, [name for name, _ in self.ports]),
         )
 
 

@@ -9,6 +9,7 @@ from pipeline_dsl.source import Span
 from pipeline_dsl.spell import did_you_mean
 
 from .base import Mistake, counted
+from .edits import before, written
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,14 @@ class UnknownReturn(Mistake):
             label=did_you_mean(self.name, self.outputs),
             help=advice,
             notes=(f"outputs: {', '.join(self.outputs) or 'none'}",),
+            edits=written(self.span, f"{self.wanted} = {self.name}") if self._is_plain else (),
         )
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether it is the shorthand `return x` for an output that lacks a value."""
+        rest = self.span.source.text[self.span.end :].lstrip(" ")
+        return bool(self.wanted) and self.span.text == self.name and not rest.startswith("=")
 
 
 @dataclass(frozen=True)
@@ -178,6 +186,7 @@ class UnnamedReturn(Mistake):
             "each output is returned by name",
             help=f"write `{self.wanted} = {self._written()}`" if self.wanted else "",
             notes=(f"outputs: {', '.join(self.outputs) or 'none'}",),
+            edits=before(self.span, f"{self.wanted} = ") if self.wanted else (),
         )
 
     def _written(self) -> str:

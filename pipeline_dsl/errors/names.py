@@ -9,6 +9,7 @@ from pipeline_dsl.source import Span
 from pipeline_dsl.spell import did_you_mean, nearest
 
 from .base import Mistake
+from .edits import Edits, respelled, written
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ class UnknownName(Mistake):
             f"unknown {self.kind} `{self.name}`",
             label=did_you_mean(self.name, self.candidates),
             notes=(self.note,) if self.note else (),
+            edits=respelled(self.span, self.name, self.candidates),
         )
 
 
@@ -150,6 +152,7 @@ class UnknownInString(Mistake):
             f"`${{{self.name}}}` names no const or param",
             label=did_you_mean(self.name, self.candidates),
             notes=(f"consts and params: {known}",),
+            edits=respelled(self.span, self.name, self.candidates),
         )
 
 
@@ -269,6 +272,7 @@ class NotAMember(Mistake):
             f"`{self.module}` has no `{self.name}`",
             label=did_you_mean(self.name, self.members),
             notes=(f"it has: {', '.join(self.members) or 'nothing'}",),
+            edits=respelled(self.span, self.name, self.members),
         )
 
 
@@ -342,4 +346,11 @@ class Unused(Mistake):
     help: str = ""
 
     def diagnostic(self) -> Diagnostic:
-        return self.at(self.span, f"{self.kind} `{self.name}` is never used", help=self.help)
+        message = f"{self.kind} `{self.name}` is never used"
+        return self.at(self.span, message, help=self.help, edits=self._edits())
+
+    def _edits(self) -> Edits:
+        """Imports and inputs are removed by hand, with what is around them."""
+        if self.kind in ("import", "input") or self.span.text != self.name:
+            return ()
+        return written(self.span, "_" if self.kind == "variable" else f"_{self.name}")

@@ -9,6 +9,7 @@ from pipeline_dsl.source import Span
 from pipeline_dsl.spell import did_you_mean, nearest
 
 from .base import Mistake
+from .edits import respelled
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class SelectorMatchesNothing(Mistake):
             f"no stage, pipeline or node `{self.selector}`",
             label=did_you_mean(self.selector, self.candidates),
             notes=(self.note,) if self.note else (),
+            edits=respelled(self.span, self.selector, self.candidates),
         )
 
 
@@ -65,6 +67,7 @@ class UnknownProfile(Mistake):
             f"no profile `{self.name}`",
             help=f"did you mean `{guess}`?" if guess else "",
             notes=(f"profiles: {known}",),
+            edits=respelled(self.span, self.name, self.profiles),
         )
 
 
@@ -101,6 +104,7 @@ class UnknownSetting(Mistake):
             f"unknown {self.what} `{self.key}` in {self.place}",
             label=did_you_mean(self.key, self.allowed),
             notes=(f"allowed: {', '.join(self.allowed) or 'nothing'}",),
+            edits=respelled(self.span, self.key, self.allowed),
         )
 
 

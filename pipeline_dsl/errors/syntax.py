@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline_dsl.diagnostics import Diagnostic, Label
-from pipeline_dsl.source import Span
+from pipeline_dsl.source import BOM, Span
 
 from .base import Mistake
+from .edits import Edits, before, line_break, one_blank, written
+
+_INSTEAD = {";": "", "&": "and", "&&": "and", "|": "or", "||": "or", "!": "not ", "\u00a0": " "}
+"""What to write for a character of another language."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,14 @@ class BadCharacter(Mistake):
         shown = f"`{self.character}`" if visible else code
         if visible and not self.character.isascii():
             shown += f" ({code})"
-        return self.at(self.span, f"unexpected character {shown}", help=self.advice)
+        return self.at(self.span, f"unexpected character {shown}", help=self.advice, edits=self._edits())
+
+    def _edits(self) -> Edits:
+        text = self.span.text
+        if text in _INSTEAD:
+            return written(self.span, _INSTEAD[text])
+        quoted = len(text) > 1 and text[0] == text[-1] == "'" and not set('"\\') & set(text)
+        return written(self.span, f'"{text[1:-1]}"') if quoted else ()
 
 
 @dataclass(frozen=True)
@@ -65,7 +76,8 @@ class Stray(Mistake):
     bracket: str
 
     def diagnostic(self) -> Diagnostic:
-        return self.at(self.span, f"`{self.bracket}` closes nothing", help=f"remove `{self.bracket}`")
+        advice = f"remove `{self.bracket}`"
+        return self.at(self.span, f"`{self.bracket}` closes nothing", help=advice, edits=written(self.span, ""))
 
 
 @dataclass(frozen=True)
@@ -83,6 +95,7 @@ class WordOnNextLine(Mistake):
             f"`{self.word}` must be on the same line as `}}`",
             labels=(Label(self.brace, f"{construct} ends here because of the newline"),),
             help=f"write `}} {self.word} {{`   (pipectl fmt does it)",
+            edits=one_blank(self.span, self.brace.end, self.span.start),
         )
 
 
@@ -95,7 +108,14 @@ class LineEndsEarly(Mistake):
 
     def diagnostic(self) -> Diagnostic:
         message = f"`{self.word}` must be on the same line as what follows it"
-        return self.at(self.span, message, help="remove the line break   (pipectl fmt does it)")
+        rest = self.span.source.text[self.span.end :]
+        end = self.span.end + len(rest) - len(rest.lstrip())
+        return self.at(
+            self.span,
+            message,
+            help="remove the line break   (pipectl fmt does it)",
+            edits=one_blank(self.span, self.span.end, end),
+        )
 
 
 @dataclass(frozen=True)
@@ -109,6 +129,7 @@ class BraceOnNextLine(Mistake):
             self.span,
             "`{` must be on the line of what it belongs to",
             help="move it to the end of the line above   (pipectl fmt does it)",
+            edits=one_blank(self.span, len(self.span.source.text[: self.span.start].rstrip()), self.span.start),
         )
 
 
@@ -121,7 +142,8 @@ class ArmOnSameLine(Mistake):
 
     def diagnostic(self) -> Diagnostic:
         message = f"`{self.word}` of a `match` must start a line"
-        return self.at(self.span, message, help="break the line before it   (pipectl fmt does it)")
+        advice = "break the line before it   (pipectl fmt does it)"
+        return self.at(self.span, message, help=advice, edits=line_break(self.span))
 
 
 @dataclass(frozen=True)
@@ -161,6 +183,7 @@ class BadEscape(Mistake):
             f"`{self.escape}` is no escape",
             help="write `\\\\` for a backslash",
             notes=('escapes are \\n \\r \\t \\\\ \\" and \\u{1F600}',),
+            edits=before(self.span, "\\"),
         )
 
 
@@ -178,6 +201,7 @@ class OtherEdition(Mistake):
             self.span,
             f"this file needs edition {self.wanted}, pipectl knows {self.newest}",
             help="upgrade pipectl" if newer else f"write `pipe {self.newest}`",
+            edits=() if newer else written(self.span, f"pipe {self.newest}"),
         )
 
 
@@ -233,4 +257,10 @@ class NoEdition(Mistake):
             self.span,
             f"no edition line; read as edition {self.newest}",
             help=f"write `pipe {self.newest}` as the first line",
+            edits=self._edits(),
         )
+
+    def _edits(self) -> Edits:
+        source = self.span.source
+        start = len(BOM) if source.text.startswith(BOM) else 0
+        return before(Span(source, start, start), f"pipe {self.newest}\n\n")

@@ -11,6 +11,7 @@ from pipeline_dsl.diagnostics import Diagnostic, Label
 from pipeline_dsl.source import Span
 
 from .base import Mistake
+from .edits import written
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ class DtypeMismatch(Mistake):
             f"{edge.needs} needs {self.dtype}, found {edge.found}",
             labels=edge.labels(),
             help=f"write `cast({value}, {self.dtype})`, or {advice}" if self.castable else advice,
+            edits=written(edge.span, f"cast({edge.span.text}, {self.dtype})") if self.castable else (),
         )
 
 

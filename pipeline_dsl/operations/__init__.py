@@ -16,7 +16,7 @@ from typing import Any
 from pipeline_dsl.types import TensorType
 
 from .arrays import ARRAYS
-from .base import UNKNOWN, Operation, OperationError, Problem, Typed, scalar
+from .base import NO_ELEMENTS, UNKNOWN, Operation, OperationError, Problem, Typed, scalar
 from .convert import adapt, common, fit, limits, to_dtype
 from .scalars import SCALARS, meet
 from .subscripts import SUBSCRIPTS
@@ -86,6 +86,7 @@ def _count(operation: Operation) -> str:
 __all__ = [
     "DTYPE_ARGUMENT",
     "FUNCTIONS",
+    "NO_ELEMENTS",
     "OPERATIONS",
     "UNKNOWN",
     "Applied",

@@ -95,4 +95,6 @@ BOOL = scalar("bool")
 I64 = scalar("i64")
 F64 = scalar("f64")
 STRING = scalar("string")
+NO_ELEMENTS = Typed(TensorType(DTYPES["json"], stream=True), ())
+"""`stream_of()`: known now, and good for a stream of any type."""
 JSON = scalar("json")

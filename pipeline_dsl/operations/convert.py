@@ -151,6 +151,10 @@ def fit(given: Typed, target: TensorType) -> Typed | Problem:
         return Problem(f"needs {target}, found null", kind="optional")
     if not given.known:
         return Problem("the value is not known at compile time", kind="value")
+    if given.type.stream:
+        return Typed(target, given.value) if target.stream else Problem(f"needs {target}, found a stream")
+    if target.stream:
+        return Problem(f"needs {target}, found one value", help="`stream_of(..)` makes it a stream")
     value = _fit_dims(given, target, given.value, tuple(_concrete(target)))
     return value if isinstance(value, Problem) else Typed(target, value)
 

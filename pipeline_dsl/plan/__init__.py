@@ -10,6 +10,7 @@ from __future__ import annotations
 from .pipelines import AdmissionPolicy, InputPlan, Note, OutputPlan, PipelinePlan, Plan, RatePolicy
 from .stages import (
     AUTO,
+    AheadPolicy,
     BatchPolicy,
     CachePolicy,
     Form,
@@ -45,6 +46,7 @@ __all__ = [
     "AUTO",
     "INGRESS",
     "AdmissionPolicy",
+    "AheadPolicy",
     "ArmPlan",
     "BatchPolicy",
     "BranchPlan",

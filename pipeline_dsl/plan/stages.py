@@ -114,6 +114,14 @@ class ResourceClaim:
 
 
 @dataclass(frozen=True, slots=True)
+class AheadPolicy:
+    """How far a call with stream outputs may run ahead of the slowest reader of each."""
+
+    elements: int = 64
+    nbytes: int = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
 class StagePlan:
     """One stage (version, device): what its instances load and how its inbox is served."""
 
@@ -138,6 +146,7 @@ class StagePlan:
     batching: BatchPolicy = BatchPolicy()
     queue: QueuePolicy = QueuePolicy()
     warmup: Warmup | None = None
+    ahead: AheadPolicy = AheadPolicy()
     cache: CachePolicy | None = None
     limits: tuple[ResourceClaim, ...] = ()
     limit_priority: int = 1

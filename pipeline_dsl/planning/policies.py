@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline_dsl.ir import Settings
-from pipeline_dsl.plan import AUTO, AdmissionPolicy, BatchPolicy, LevelPolicy, QueuePolicy, Warmup
+from pipeline_dsl.plan import AUTO, AdmissionPolicy, AheadPolicy, BatchPolicy, LevelPolicy, QueuePolicy, Warmup
 
 from .reading import read
 
@@ -47,6 +47,11 @@ def warmup(settings: Settings) -> Warmup | None:
         count=read(settings, "warmup.count"),
         data=read(settings, "warmup.data"),
     )
+
+
+def ahead_policy(settings: Settings) -> AheadPolicy:
+    """The bound of each stream that a stage makes."""
+    return AheadPolicy(read(settings, "ahead.max"), read(settings, "ahead.bytes"))
 
 
 def admission_policy(settings: Settings) -> AdmissionPolicy:

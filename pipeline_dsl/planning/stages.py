@@ -17,12 +17,12 @@ from pipeline_dsl.plan import Hardware, StagePlan
 from pipeline_dsl.settings import CALL_KEYS
 
 from .devices import resolve
-from .policies import batch_policy, queue_policy, warmup
+from .policies import ahead_policy, batch_policy, queue_policy, warmup
 from .ports import input_plans, output_plans
 from .reading import read
 
 _OWN_KEYS = CALL_KEYS | {"device", "instances", "threads", "isolate", "version", "versions"}
-_OWN_BLOCKS = ("batching.max", "batching.delay", "batching.preferred", "queue.", "warmup.", "triton.")
+_OWN_BLOCKS = ("batching.max", "batching.delay", "batching.preferred", "queue.", "warmup.", "ahead.", "triton.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +104,7 @@ def _plan(index: int, runtime: _Runtime, hardware: Hardware) -> StagePlan:
         batching=batch_policy(settings, has_rows),
         queue=queue_policy(settings),
         warmup=warmup(settings),
+        ahead=ahead_policy(settings),
         extra=_extra(settings),
     )
 

@@ -10,7 +10,9 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-_PATTERN = re.compile(
+from pipeline_dsl.source import BOM
+
+PATTERN = re.compile(
     r"""
     (?P<BLANK>[ \t\f\r]+)
   | (?P<NAME>[A-Za-z_][A-Za-z0-9_]*)
@@ -31,8 +33,7 @@ _PATTERN = re.compile(
     """,
     re.VERBOSE,
 )
-
-BOM = "\ufeff"
+"""Every lexeme; the grammars of editors are made from its parts."""
 
 
 class Lexeme(NamedTuple):
@@ -47,7 +48,7 @@ class Lexeme(NamedTuple):
 def lexemes(text: str) -> Iterator[Lexeme]:
     """All lexemes but blanks. A text block that is not closed takes the rest of the text."""
     position = len(BOM) if text.startswith(BOM) else 0
-    for match in _PATTERN.finditer(text, position):
+    for match in PATTERN.finditer(text, position):
         kind = match.lastgroup
         if kind == "BLANK" or kind is None:
             continue

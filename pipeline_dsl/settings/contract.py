@@ -120,8 +120,9 @@ _SPECS = (
             _argument("latency", "duration", "time a batch takes"),
             _argument("per_row", "duration", "time a row takes besides"),
             _argument("busy", "bool", "the time is spent on the processor", False),
-            _argument("fail", "string", '`"load"`, `"all"`, `"every N"`, `"rows V"`, `"batch V"`'),
+            _argument("fail", "string", '`"load"`, `"all"`, `"every N"`, `"rows V"`, `"batch V"`, `"after N"`'),
             _argument("value", "value", '`"echo"`, `"zeros"`, or a number'),
+            _argument("elements", "int", "elements of its stream outputs", 1),
         ),
     ),
 )

@@ -49,6 +49,8 @@ STAGE: tuple[KeySpec, ...] = (
     _stage("warmup.count", "int", 1, "how often each of them runs", minimum=1),
     _stage("warmup.data", "path", "zero", "`zero`, `random`, or a file", words=("zero", "random")),
     _stage("warmup.*", "ints", None, "values of a size name: `L = [32, 512]`"),
+    _stage("ahead.max", "int", 64, "elements of a stream that wait for its slowest reader at most", minimum=1),
+    _stage("ahead.bytes", "size", 1 << 20, "bytes of them", minimum=1),
     _stage("cache.size", "size", None, "bytes of answers that are kept", minimum=1),
     _stage("cache.ttl", "duration", None, "how long an answer is kept"),
     _stage("cache.key", "names", (), "input ports that make the key; none: all"),

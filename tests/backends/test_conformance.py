@@ -5,6 +5,7 @@ import pytest
 
 from backends import Backend, BackendError, Batch, BatchResult, Instance, InstanceConfig, load
 from backends.conformance import Conformance
+from backends.conformance_streams import StreamingConformance
 from pipeline_dsl.plan import StagePlan
 from tests.backends.models import doubling
 from tests.backends.stages import stage
@@ -50,6 +51,27 @@ class TestPython(Conformance):
         self.stage()
         wrong = ("missing:double", "doubling:tripple", "doubling", "doubling:other")
         return [stage("python", X, Y, folder=self.folder, artifact=target) for target in wrong]
+
+
+class TestNullStreams(StreamingConformance):
+    factor = 1.0
+
+    def backend(self):
+        return load("null")
+
+    def streaming(self, count):
+        return stage("null", "x: f32[4]", "y: stream f32[4]", elements=count)
+
+
+class TestPythonStreams(StreamingConformance):
+    def backend(self):
+        return load("python")
+
+    def streaming(self, count):
+        text = "def repeat(*, x, count):\n    for _ in range(count):\n        yield x * 2\n"
+        (self.folder / "repeating.py").write_text(text)
+        x, y = "x: f32[4]", "y: stream f32[4]"
+        return stage("python", x, y, folder=self.folder, artifact="repeating:repeat", count=count)
 
 
 class TestOnnx(Conformance):
@@ -177,6 +199,38 @@ def test_the_suite_sees_what_breaks_the_contract(instance, test):
 
     with pytest.raises(AssertionError):
         getattr(Suite(), test)()
+
+
+class UsesItsElementAgain(ForeignInstance):
+    """Breaks the contract: it writes an element that it has given."""
+
+    def execute(self, batch):
+        made = np.empty(4, np.float32)
+
+        def elements():
+            for _ in range(3):
+                made[:] = batch.inputs[0] * 2
+                made.setflags(write=True)
+                yield (made,)
+            return ()
+
+        return BatchResult((), elements=elements())
+
+
+def test_the_streaming_suite_sees_a_buffer_that_is_used_again():
+    class Broken(Foreign):
+        def load(self, stage, config):
+            return UsesItsElementAgain()
+
+    class Suite(StreamingConformance):
+        def backend(self):
+            return Broken()
+
+        def streaming(self, count):
+            return stage("foreign", "x: f32[4]", "y: stream f32[4]")
+
+    with pytest.raises((AssertionError, ValueError)):
+        Suite().test_elements_are_never_written_again()
 
 
 def save_doubling(torch, path):

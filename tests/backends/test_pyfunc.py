@@ -363,12 +363,6 @@ def test_the_users_exception_is_kept_as_the_cause(code):
     assert isinstance(error.value.__cause__, KeyError)
 
 
-def test_streams_are_refused_clearly(code):
-    code.write("def f(*, x): ...")
-    with pytest.raises(BackendError, match="port `y` is a stream"):
-        code.load(X, "y: stream string")
-
-
 def test_code_beside_the_pipe_comes_before_installed_packages(code):
     code.write("def f(*, x): return x", name="tabnanny.py")
     sys.modules.pop("tabnanny", None)

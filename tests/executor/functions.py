@@ -146,11 +146,26 @@ def letter(v: Any) -> tuple[Any, ...]:
     return ("abcd"[int(v[0]) % 4],)
 
 
+def judge(v: Any) -> tuple[Any, ...]:
+    """rows -> a flag for each"""
+    return (np.array([int(row[0]) % 2 == 0 for row in v], bool),)
+
+
+def grade(v: Any) -> tuple[Any, ...]:
+    """rows -> 0, 1 or 2 for each"""
+    return (np.array([int(row[0]) % 3 for row in v], np.int64),)
+
+
+def spread(v: Any) -> tuple[Any, ...]:
+    """one vector -> none to three rows, as its second value says"""
+    return (np.tile(np.asarray(v, np.float32), (int(v[1]) % 4, 1)),)
+
+
 FUNCTIONS: dict[str, Function] = {
     f.__name__: f
     for f in (
         *(scale, add, lean, plus, move, tag, size, total, first, perhaps, shift, either, weigh),
-        *(spell, twice, pair, count, join, stretch, height, letter),
+        *(spell, twice, pair, count, join, stretch, height, letter, judge, grade, spread),
     )
 }
 CALLED: dict[str, Function] = {**FUNCTIONS, "count": count_padded, "join": join_packed}

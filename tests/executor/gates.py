@@ -15,9 +15,8 @@ from backends.base import Batch, BatchResult, InstanceConfig
 from executor import Engine
 from executor.clock import ManualClock
 from pipeline_dsl.plan import StagePlan
+from pipeline_dsl.planning import build
 from tests.pipeline_dsl.graphs import HOST, Build, stage
-
-from .nesting import plan
 
 PATIENCE = 10.0
 """Seconds after which a test gives up on something that should happen at once."""
@@ -114,7 +113,7 @@ def scene(
     keys = {name.replace("_", ".", 1): value for name, value in settings.items()}
     program = (made or one_stage()).program(*others, stages={"s": keys}, pipelines={"p": pipeline or {}})
     clock = ManualClock()
-    engine = Engine(plan(program, HOST), clock)
+    engine = Engine(build(program, HOST), clock)
     engine.start()
     try:
         yield Scene(engine, gate, clock)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline_dsl import ir
@@ -50,7 +50,8 @@ class Growing:
     names: int = 0
     budget: int = 14
     """Constructs and calls that may still be added."""
-    kinds: dict[str, list[Any]] = field(default_factory=dict)
+    calm: bool = True
+    """Time never runs out by itself."""
 
     def name(self, of: str) -> str:
         self.names += 1
@@ -88,7 +89,8 @@ class Growing:
             stage = self.stages[self.rng.choice(shared)]
         else:
             stage = self._stage(f"s{len(self.stages)}_{name}", name, kind)
-        return self.nest.call(self.name("n"), stage, *args, binding=kind.binding)
+        timeout = None if self.calm else self.rng.choice([None, None, None, 200_000])
+        return self.nest.call(self.name("n"), stage, *args, binding=kind.binding, timeout_ns=timeout)
 
     def _stage(self, id: str, name: str, kind: Kind) -> ir.Stage:
         effects: Any = self.rng.choice(["none", "repeatable", "repeatable", "repeatable", "once"])
@@ -189,8 +191,8 @@ class Growing:
         kinds = self._results(scope, YIELDS)
         body, other = self._region(scope, depth, kinds), self._region(scope, depth, kinds)
         name = self.name("try")
-        options = {
-            "timeout_ns": self.rng.choice([None, 60_000_000_000]),
+        options: dict[str, Any] = {
+            "timeout_ns": self.rng.choice([None, 60_000_000_000] if self.calm else [None, 50_000, 300_000, 2_000_000]),
             "retries": self.rng.choice([0, 1, 2]),
             "hedge_ns": self.rng.choice([None, None, 100_000, 1_000_000]),
         }
@@ -198,12 +200,14 @@ class Growing:
         self._add(scope, kinds, refs)
 
 
-def nested_program(rng: random.Random) -> RandomProgram:
-    """One pipeline of up to some twenty nodes, mostly in regions."""
+def nested_program(rng: random.Random, calm: bool = True) -> RandomProgram:
+    """One pipeline of up to some twenty nodes, mostly in regions.
+
+    If it is not `calm`, queues refuse and time runs out in the middle, so that nobody knows what comes out."""
     made = RandomProgram(None)  # type: ignore[arg-type]  # it follows
     stages: dict[str, ir.Stage] = {}
     nest = Nest("p")
-    growing = Growing(rng, nest, stages, made.functions, budget=rng.randint(3, 20))
+    growing = Growing(rng, nest, stages, made.functions, budget=rng.randint(3, 20), calm=calm)
     scope: Scope = {kind: [] for kind in (*KINDS, "constant")}
     scope["rows"] = [nest.input("x"), nest.input("z")]
     scope["rows?"] = [nest.input("w", "f32[B, 4]?"), None]
@@ -212,9 +216,12 @@ def nested_program(rng: random.Random) -> RandomProgram:
     while growing.budget > 0:
         growing.grow(scope, 0)
     _outputs(nest, scope, rng)
-    settings = {name: _calm(_settings(stages[name], rng)) for name in made.functions if name in nest.stages}
+    settings = {name: _settings(stages[name], rng) for name in made.functions if name in nest.stages}
+    door = _door(rng)
+    if calm:
+        settings, door = {name: _calm(keys) for name, keys in settings.items()}, _calm(door)
     made.functions = {n: f for n, f in made.functions.items() if n in nest.stages}
-    made.program = nest.program(stages=settings, pipelines={"p": _calm(_door(rng))})
+    made.program = nest.program(stages=settings, pipelines={"p": door})
     return made
 
 

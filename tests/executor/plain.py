@@ -17,10 +17,10 @@ from backends.base import Batch, BatchResult, InstanceConfig
 from executor import Engine, Job, Response
 from executor.clock import ManualClock
 from pipeline_dsl.plan import Hardware, StagePlan
+from pipeline_dsl.planning import build
 from tests.pipeline_dsl.graphs import HOST, Build
 
 from .gates import PATIENCE
-from .nesting import plan
 
 DELAY = 1_000_000
 """ns."""
@@ -113,7 +113,7 @@ def running(
         stages[name] = {**stages.get(name, {}), **keys}
     program = made.program(*others, stages=stages, pipelines=dict(pipelines or {}))
     clock = ManualClock()
-    engine = Engine(plan(program, hardware), clock)
+    engine = Engine(build(program, hardware), clock)
     engine.start()
     try:
         yield Plain(engine, backend, clock)

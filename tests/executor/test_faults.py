@@ -114,7 +114,7 @@ def test_a_callback_may_submit_and_cancel() -> None:
 def test_out_of_memory_at_egress(monkeypatch: pytest.MonkeyPatch) -> None:
     with scene() as s:
         jobs = held(s, 1, 2)
-        monkeypatch.setattr("executor.flow.responses", raises(MemoryError("no room")))
+        monkeypatch.setattr("executor.node.responses", raises(MemoryError("no room")))
         s.gate.open(1)
         with pytest.raises(StageFailed, match="internal error: MemoryError: no room"):
             answer(jobs[0])

@@ -7,7 +7,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from executor.metrics import FAMILIES, PIPE_FAMILIES, Collector, render
-from executor.stats import NodeStats, PipelineStats, Snapshot, StageSnapshot, sum_nodes
+from executor.stats import NodeStats, PipelineStats, Snapshot, StageSnapshot, StreamStats, sum_nodes
 
 
 @pytest.fixture
@@ -31,7 +31,13 @@ def snapshot() -> Snapshot:
         ("map", "embed.boxes", "failure"): 2,
         ("try", "embed.best", "hedge_won"): 1,
     }
-    return Snapshot((pipeline.snapshot(inflight=1, waiting=2),), sum_nodes([node]), (stage,), outside, constructs)
+    streams = StreamStats()
+    streams.declare("embed")
+    streams.opened("embed")
+    streams.begun("embed", 3_000_000)
+    node.elements = 7
+    pipelines = (pipeline.snapshot(inflight=1, waiting=2),)
+    return Snapshot(pipelines, sum_nodes([node]), (stage,), outside, constructs, streams.snapshot())
 
 
 def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -97,6 +103,14 @@ def test_constructs(snapshot: Snapshot):
     assert value(text, "pipe_shadow_elements_total", **place, node="embed.arm", arm="next", outcome="dropped") == 3
     assert value(text, "pipe_map_items_total", **place, node="embed.boxes", outcome="failure") == 2
     assert value(text, "pipe_try_total", **place, node="embed.best", event="hedge_won") == 1
+
+
+def test_streams(snapshot: Snapshot):
+    text = render(snapshot)
+    assert value(text, "pipe_elements_total", **NODE) == 7
+    assert value(text, "pipe_streams_open", pipeline="embed") == 1
+    assert value(text, "pipe_first_element_seconds_sum", pipeline="embed") == 0.003
+    assert value(text, "pipe_first_element_seconds_bucket", pipeline="embed", le="0.0025") == 0
 
 
 def test_types_of_foreign_counters(snapshot: Snapshot):

@@ -6,10 +6,11 @@ from executor.trace import BatchRecord, Recorder, RequestRecord, arrows, chrome
 from pipeline_dsl.compile import compile_text
 from pipeline_dsl.dtypes import DTYPES
 from pipeline_dsl.plan import Hardware, PipelinePlan, Plan, Slot, Step
+from pipeline_dsl.planning import build
 from pipeline_dsl.types import TensorType
 from tests.pipeline_dsl.graphs import HOST, number, stage
 
-from .nesting import Nest, plan
+from .nesting import Nest
 
 SOURCES = {"p.b": ("p.a",), "p.c": ("p.a",), "p.d": ("p.b", "p.c")}
 Events = list[dict[str, Any]]
@@ -175,5 +176,5 @@ def test_arrows_pass_into_regions_and_out_again():
 
     (y,) = made.map("m", {"i": (before, "f32[4]")}, body, {"y": "f32[N, 4]"})
     made.output("out", made.call("c", c, y), "f32[N, 4]")
-    found = arrows(plan(made.program(), HOST))
+    found = arrows(build(made.program(), HOST))
     assert found == {"p.a": (), "p.b": ("p.a",), "p.c": ("p.b", "p.a")}

@@ -174,6 +174,8 @@ def _of_model(model: Model, kept: Data) -> Iterator[str]:
         yield "`max_queue_size` counts requests in Triton and rows here"
     if _reshapes(kept):
         yield "a reshaped tensor has its outer shape here, where Triton gives the model another"
+    if "model_transaction_policy" in kept:
+        yield "it is decoupled and takes batches: elements of a stream have no rows here, so it is taken to answer once"
     if model.packings and not model.max_rows:
         yield "`allow_ragged_batch` means nothing without `max_batch_size`"
     if "cache.size" in model.settings:

@@ -32,17 +32,26 @@ class Place:
     """Numbered folders in it."""
 
 
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What holds for all tensors of a model."""
+
+    folder: str
+    rows: bool
+    packs: bool
+    """Rows of unequal size can stand one after the other: not where each sequence keeps a row of the batch."""
+
+
 def model_of(data: Data, name: str, place: Place) -> Model:
     """The stage of a model's configuration."""
+    sequence, states = data.get("sequence_batching"), Names()
     taken, given = Names("ctx"), Names()
-    rows = data.get("max_batch_size", 0) > 0
-    inputs = tuple(_tensor(t, f, taken, place, rows) for t, f in named(data.get("input", {})))
+    view = _View(place.folder, data.get("max_batch_size", 0) > 0, sequence is None or "oldest" in sequence)
+    inputs = tuple(_tensor(t, f, taken, view) for t, f in named(data.get("input", {})))
     packings = tuple(_packings(data, inputs, taken))
     inputs += tuple(Tensor(p.offsets, p.tensor, p.dtype, (-1,)) for p in packings if p.offsets)
-    outputs = tuple(_tensor(t, f, given, place, rows) for t, f in named(data.get("output", {})))
-    settings = _settings(data, inputs)
+    outputs = tuple(_tensor(t, f, given, view) for t, f in named(data.get("output", {})))
     backend = _OURS.get(data.get("backend", ""), "triton")
-    sequence, states = data.get("sequence_batching"), Names()
     title = data.get("name", name)
     return Model(
         name=name,
@@ -53,11 +62,11 @@ def model_of(data: Data, name: str, place: Place) -> Model:
         inputs=inputs,
         outputs=outputs,
         versions=_versions(data, place),
-        stream=data.get("model_transaction_policy", {}).get("decoupled", False),
+        stream=not view.rows and data.get("model_transaction_policy", {}).get("decoupled", False),
         packings=packings,
-        sequence=None if sequence is None else _sequence(sequence),
+        sequence=None if sequence is None else _sequence(sequence, frozenset(t.tensor for t in inputs)),
         states=tuple(_state(s, states) for s in (sequence or {}).get("state", ()) if dtype_of(s.get("data_type", ""))),
-        settings=settings,
+        settings=_settings(data),
     )
 
 
@@ -85,10 +94,10 @@ def _versions(data: Data, place: Place) -> tuple[int, ...]:
 # ---- tensors
 
 
-def _tensor(tensor: str, fields: Data, names: Names, place: Place, rows: bool) -> Tensor:
+def _tensor(tensor: str, fields: Data, names: Names, view: _View) -> Tensor:
     """Its dims are those that the model sees where a row is a single value; other reshapes stay Triton's."""
     dims = tuple(fields.get("dims", ()))
-    alone = rows and fields.get("reshape") == {} and dims == (1,)
+    alone = view.rows and fields.get("reshape") == {} and dims == (1,)
     labels = fields.get("label_filename", "")
     return Tensor(
         port=names.of(tensor),
@@ -96,8 +105,8 @@ def _tensor(tensor: str, fields: Data, names: Names, place: Place, rows: bool) -
         dtype=dtype_of(fields.get("data_type", "")) or "",
         dims=() if alone else dims,
         optional=fields.get("optional", False),
-        ragged=fields.get("allow_ragged_batch", False) and -1 in dims,
-        labels=str(PurePath(place.folder, labels)) if labels else "",
+        ragged=view.packs and fields.get("allow_ragged_batch", False) and -1 in dims,
+        labels=str(PurePath(view.folder, labels)) if labels else "",
     )
 
 
@@ -121,7 +130,7 @@ def _packings(data: Data, inputs: tuple[Tensor, ...], names: Names) -> Iterable[
 # ---- settings
 
 
-def _settings(data: Data, inputs: tuple[Tensor, ...]) -> dict[str, Any]:
+def _settings(data: Data) -> dict[str, Any]:
     made: dict[str, Any] = {}
     made |= _instances(data.get("instance_group", []))
     if data.get("max_batch_size", 0) > 0:
@@ -238,13 +247,15 @@ def _optimization(data: Data) -> dict[str, Any]:
 # ---- sequences
 
 
-def _sequence(data: Data) -> Sequence:
+def _sequence(data: Data, taken: frozenset[str]) -> Sequence:
+    """Each control has a tensor of its own, that is none of the inputs in `taken`; others stay Triton's."""
     controls: dict[str, str] = {}
     for one in data.get("control_input", ()):
         for control in one.get("control", ()):
             role = _ROLES.get(control.get("kind", "CONTROL_SEQUENCE_START"))
-            if role and one.get("name"):
+            if role and one.get("name") and one["name"] not in taken:
                 controls.setdefault(role, one["name"])
+                taken |= {one["name"]}
     strategy: Literal["direct", "oldest"] = "oldest" if "oldest" in data else "direct"
     slots = data.get(strategy, {})
     return Sequence(
