@@ -49,6 +49,7 @@ def pipeline_plan(graph: Graph, program: Program, table: StageTable, shared: fro
         rate=rate_policy(settings),
         sequence=graph.sequence,
         doc=graph.doc,
+        graph=graph,
     )
 
 
