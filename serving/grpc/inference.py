@@ -110,6 +110,7 @@ class Relay:
         self._queue: asyncio.Queue[bytes | Failure | None] = asyncio.Queue(window)
         self._last: asyncio.Event | None = None
         self._closed = False
+        self._left = False
         self._end: asyncio.Task[None] | None = None
 
     async def room(self) -> None:
@@ -152,12 +153,13 @@ class Relay:
         self._finish()
 
     def cancel(self) -> None:
-        """The reader went away."""
+        """The reader went away: nothing waits for room in its queue any more, now or later."""
+        self._left = True
         for task in (*self.tasks, *filter(None, [self._end])):
             task.cancel()
 
     def _finish(self) -> None:
-        if self._closed and not self.tasks and self._end is None:
+        if self._closed and not self._left and not self.tasks and self._end is None:
             self._end = asyncio.create_task(self._queue.put(None))
 
     async def answers(self) -> AsyncIterator[bytes | Failure]:

@@ -29,23 +29,32 @@ class Metrics:
 
 def merged(deployments: Iterable[Deployment]) -> Snapshot:
     """One snapshot of several engines. Label values stay unique: pipelines of a version that is not the latest are
-    called `name@version`, a stage that several files declare `file:stage`."""
+    called `name@version`, a stage or resource that several files declare `file:stage`."""
     held = list(deployments)
     latest: dict[str, int] = {}
     for deployment in held:
         for name in deployment.served:
             latest[name] = max(latest.get(name, 0), deployment.source.version)
+    found = [deployment.engine.stats() for deployment in held]
     stages = Counter(stage.name for d in held for stage in d.plan.stages)
-    parts = [_renamed(d, d.engine.stats(), latest, stages) for d in held]
+    resources = Counter(resource.resource for one in found for resource in one.resources)
+    parts = [_renamed(d, one, latest, stages, resources) for d, one in zip(held, found)]
     return Snapshot(
-        tuple(p for part in parts for p in part.pipelines),
-        tuple(n for part in parts for n in part.nodes),
-        tuple(s for part in parts for s in part.stages),
-        {place: reasons for part in parts for place, reasons in part.copied_bytes.items()},
+        pipelines=tuple(p for part in parts for p in part.pipelines),
+        nodes=tuple(n for part in parts for n in part.nodes),
+        stages=tuple(s for part in parts for s in part.stages),
+        caches=tuple(c for part in parts for c in part.caches),
+        sequences=tuple(q for part in parts for q in part.sequences),
+        resources=tuple(r for part in parts for r in part.resources),
+        copied_bytes={place: reasons for part in parts for place, reasons in part.copied_bytes.items()},
+        constructs={key: count for part in parts for key, count in part.constructs.items()},
+        streams={name: counts for part in parts for name, counts in part.streams.items()},
     )
 
 
-def _renamed(deployment: Deployment, found: Snapshot, latest: dict[str, int], stages: Counter[str]) -> Snapshot:
+def _renamed(
+    deployment: Deployment, found: Snapshot, latest: dict[str, int], stages: Counter[str], resources: Counter[str]
+) -> Snapshot:
     version = deployment.source.version
     old = {name: f"{name}@{version}" for name in deployment.served if latest[name] != version}
     stem = deployment.source.path.stem
@@ -58,9 +67,19 @@ def _renamed(deployment: Deployment, found: Snapshot, latest: dict[str, int], st
     def stage(name: str) -> str:
         return f"{file}:{name}" if stages[name] > 1 else name
 
+    def resource(name: str) -> str:
+        return f"{file}:{name}" if resources[name] > 1 else name
+
     return Snapshot(
-        tuple(replace(p, pipeline=place(p.pipeline)) for p in found.pipelines),
-        tuple(replace(n, pipeline=place(n.pipeline), node=place(n.node), stage=stage(n.stage)) for n in found.nodes),
-        tuple(replace(s, stage=stage(s.stage)) for s in found.stages),
-        {place(name): reasons for name, reasons in found.copied_bytes.items()},
+        pipelines=tuple(replace(p, pipeline=place(p.pipeline)) for p in found.pipelines),
+        nodes=tuple(
+            replace(n, pipeline=place(n.pipeline), node=place(n.node), stage=stage(n.stage)) for n in found.nodes
+        ),
+        stages=tuple(replace(s, stage=stage(s.stage)) for s in found.stages),
+        caches=tuple(replace(c, stage=stage(c.stage)) for c in found.caches),
+        sequences=tuple(replace(q, pipeline=place(q.pipeline)) for q in found.sequences),
+        resources=tuple(replace(r, resource=resource(r.resource)) for r in found.resources),
+        copied_bytes={place(name): reasons for name, reasons in found.copied_bytes.items()},
+        constructs={(kind, place(node), what): count for (kind, node, what), count in found.constructs.items()},
+        streams={place(name): counts for name, counts in found.streams.items()},
     )

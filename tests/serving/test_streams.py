@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as client
 
+from serving.operations.metrics import merged
 from serving.options import ServerOptions
 from serving.typed.catalog import TypedCatalog
 from serving.typed.text import proto_text
@@ -159,6 +160,19 @@ def test_a_client_that_leaves_ends_an_endless_stream(triton: Any, server: Server
     triton.stop_stream(cancel_requests=True)
     (deployment,) = server.value.operations.repository.catalog.deployments
     server.run(deployment.unused())
+
+
+def test_metrics_of_a_server_are_all_of_its_engines(triton: Any, server: Server) -> None:
+    """Every kind of count, those of streams too, under the names that the engine gives where no two files share one."""
+    stream = Stream(triton)
+    triton.async_stream_infer("words", [n(1)], enable_empty_final_response=True)
+    while not is_final(stream.next()[0]):
+        pass
+    triton.stop_stream()
+    (deployment,) = server.value.operations.repository.catalog.deployments
+    found = merged([deployment])
+    assert found == deployment.engine.stats()
+    assert found.streams["words"].first.count >= 2
 
 
 # ---- typed
