@@ -7,7 +7,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
+from executor.errors import InvalidArgument
 from serving.access import Caller
 from serving.operations import Operations
 from serving.operations.models import TensorInfo
@@ -36,8 +38,8 @@ def handler(operations: Operations, status: Status, callers: Callers) -> Any:
         if method.name not in methods:
             request: Any = message(method.input_type.full_name)
             response = message(method.output_type.full_name)
-            answer = _unary(getattr(calls, method.name), response, status, callers)
-            methods[method.name] = grpc.unary_unary_rpc_method_handler(answer, request.FromString, _serialized)
+            answer = _unary(getattr(calls, method.name), request, response, status, callers)
+            methods[method.name] = grpc.unary_unary_rpc_method_handler(answer, None, _serialized)
     return grpc.method_handlers_generic_handler(SERVICE, methods)
 
 
@@ -46,12 +48,20 @@ def _serialized(response: Any) -> bytes:
     return made
 
 
+def _parsed(request: Any, data: bytes) -> Any:
+    """Here and not in gRPC, which would tell the caller UNKNOWN and the log a traceback."""
+    try:
+        return request.FromString(data)
+    except DecodeError:
+        raise InvalidArgument(f"the message is no {request.DESCRIPTOR.name}") from None
+
+
 def _unary(
-    call: Handler, response: Callable[..., Any], status: Status, callers: Callers
-) -> Callable[[Any, Any], Awaitable[Any]]:
-    async def answer(request: Any, context: Any) -> Any:
+    call: Handler, request: Any, response: Callable[..., Any], status: Status, callers: Callers
+) -> Callable[[bytes, Any], Awaitable[Any]]:
+    async def answer(data: bytes, context: Any) -> Any:
         try:
-            fields = call(callers.caller(context), request)
+            fields = call(callers.caller(context), _parsed(request, data))
             if inspect.isawaitable(fields):
                 fields = await fields
             return response(**fields)

@@ -118,7 +118,7 @@ def _placed(message: str, text: bytes) -> str:
     kind, index = found[1], int(found[2])
     try:
         name = msgspec.json.decode(text)[kind][index]["name"]
-    except (msgspec.MsgspecError, LookupError, TypeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, LookupError, TypeError):
         name = None
     shown = f"{kind[:-1]} `{name[:80]}`" if isinstance(name, str) else f"{kind[:-1]} {index}"
     return f"{shown} is not of the protocol's form: {message}"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import msgspec
 
 from serving.access import Caller
-from serving.errors import RequestError
+from serving.errors import RequestError, text
 from serving.operations import Operations
 from serving.tensors import InferCall
 
@@ -102,7 +102,7 @@ class InferApp:
             except RequestError as error:
                 if not started:
                     raise
-                await _event(send, {"error": str(error)})
+                await _event(send, {"error": text(error)})
         if not started:
             await _start(send)
         await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from executor.errors import Overloaded, RequestError, Unavailable
-from serving.errors import Unauthenticated, codes, internal
+from serving.errors import Unauthenticated, codes, internal, text
 from serving.options import ServerOptions
 
 Scope = MutableMapping[str, Any]
@@ -66,9 +66,9 @@ def error_reply(error: Exception, options: ServerOptions) -> Reply:
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(seconds))))
     if isinstance(error, Unauthenticated):
         headers.append((b"www-authenticate", b"Bearer"))
-    return json_reply({"error": str(error)}, status, headers)
+    return json_reply({"error": text(error)}, status, headers)
 
 
-def plain_error(status: int, text: str, headers: Sequence[Header] = ()) -> Reply:
+def plain_error(status: int, said: str, headers: Sequence[Header] = ()) -> Reply:
     """An error of HTTP itself."""
-    return json_reply({"error": text}, status, headers)
+    return json_reply({"error": said}, status, headers)
