@@ -1,5 +1,6 @@
 #!/bin/sh
-# A real Triton server without Docker or GPU, to compare with: `.peers/triton/serve --model-repository=DIR ...`.
+# A real Triton server without Docker or GPU, to compare with: `.peers/triton/serve --model-repository=DIR ...`, and
+# its load generator: `.peers/triton/perf_analyzer -m PIPELINE -i grpc -u HOST:PORT ...`.
 #
 #   scripts/peers.sh     builds .peers/triton/ (about 400 MB; git does not see it)
 #
@@ -25,6 +26,10 @@ if [ ! -e "$home/lib/libb64.so.0d" ]; then
     rm -rf "$home/deb"
 fi
 
+# perf_analyzer comes in old wheels of the client only, and links the runtime of CUDA that is installed above.
+[ -x "$home/perf/bin/perf_analyzer" ] || "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+    --no-deps --target "$home/perf" 'tritonclient==2.50.0'
+
 site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 server=$(find "$site/pytriton" -type d -name tritonserver | head -n 1)
 stub=$(find "$server" -path '*python_backend_stubs/3.11/triton_python_backend_stub' | head -n 1)
@@ -38,5 +43,12 @@ export PATH="$venv/bin:\$PATH"
 export PYTHONPATH="$site:\${PYTHONPATH:-}"
 exec "$server/bin/tritonserver" --backend-directory="$server/backends" "\$@"
 SERVE
-chmod +x "$home/serve"
+cat > "$home/perf_analyzer" <<PERF
+#!/bin/sh
+# Written by scripts/peers.sh.
+export LD_LIBRARY_PATH="$home/lib:$site/nvidia/cuda_runtime/lib:\${LD_LIBRARY_PATH:-}"
+exec "$home/perf/bin/perf_analyzer" "\$@"
+PERF
+chmod +x "$home/serve" "$home/perf_analyzer"
 echo "$home/serve"
+echo "$home/perf_analyzer"

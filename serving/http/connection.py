@@ -65,8 +65,10 @@ class Connection(HttpToolsProtocol):
                 self._wait(self.limits.header_seconds, self._late_headers)
         elif phase == "body":
             self._wait(self.limits.body_seconds, self._late_body)
-        elif self._clock is not None:
+        elif self.cycle is not None and not self.cycle.response_complete:
             self._stop_waiting()
+        elif self._clock is None and not self.transport.is_closing():  # empty lines are no request
+            self._wait(self.limits.keep_alive_seconds, self._late_headers)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()

@@ -149,6 +149,20 @@ def test_headers_that_do_not_end(server: Server) -> None:
     assert (status, text) == (408, "no complete headers came in 0.2 s")
 
 
+@pytest.mark.parametrize("before", [b"", infer()], ids=["at first", "behind a request"])
+def test_empty_lines_hold_no_connection(tmp_path: Path, before: bytes) -> None:
+    path = tmp_path / "null.pipe"
+    path.write_text(PIPE)
+    limits = HttpLimits(keep_alive_seconds=0.3)
+    with live(http_server(path, limits=limits)) as server, Raw(server.value.url) as raw:
+        if before:
+            raw.send(before)
+            assert raw.response()[0] == 200
+        raw.send(b"\r\n")
+        assert raw.response()[0] == 408
+        assert raw.ended()
+
+
 def test_a_body_that_does_not_end(server: Server) -> None:
     status, text = refused(server, request(b"{", content_length="100"))
     assert (status, text) == (408, "no byte of the body came in 0.2 s")
