@@ -153,7 +153,7 @@ def test_headers_that_do_not_end(server: Server) -> None:
 def test_empty_lines_hold_no_connection(tmp_path: Path, before: bytes) -> None:
     path = tmp_path / "null.pipe"
     path.write_text(PIPE)
-    limits = HttpLimits(keep_alive_seconds=0.3)
+    limits = HttpLimits(keep_alive_seconds=1)
     with live(http_server(path, limits=limits)) as server, Raw(server.value.url) as raw:
         if before:
             raw.send(before)
