@@ -33,6 +33,9 @@ from .test_fuzz import case as grpc_case
 
 CASES = int(os.environ.get("PIPECTL_FUZZ", "20000"))
 SEEDS = 2
+HTTP = CASES // 3 // SEEDS
+GRPC = CASES // SEEDS - HTTP
+"""Cases of each seed."""
 SIDE_BY_SIDE = 16
 PATIENCE = 20.0
 STATUSES = {200, 400, 404, 405, 408, 413, 415, 431, 501, 503, 504}
@@ -190,12 +193,12 @@ def test_http(pipe: Path, seed: int) -> None:
 
     async def scenario() -> None:
         chance = random.Random(seed)
-        cases = (case(chance) for _ in range(CASES // 2 // SEEDS))
+        cases = (case(chance) for _ in range(HTTP))
         async with servers(pipe) as server:
             await asyncio.gather(*[http_client(server.http.port, cases, found) for _ in range(SIDE_BY_SIDE)])
 
     asyncio.run(scenario())
-    assert found.total() == CASES // 2 // SEEDS
+    assert found.total() == HTTP
     assert found[200] > found.total() // 20
     assert found[400] > found.total() // 5
     assert {404, 405, 415} <= set(found) or found.total() < 1000
@@ -274,12 +277,12 @@ def test_grpc(pipe: Path, seed: int) -> None:
 
     async def scenario() -> None:
         chance = random.Random(seed)
-        cases = (path_and_data(chance) for _ in range(CASES // 2 // SEEDS))
+        cases = (path_and_data(chance) for _ in range(GRPC))
         async with servers(pipe) as server, grpc.aio.insecure_channel(server.grpc.address) as channel:
             await asyncio.gather(*[grpc_client(channel, cases, found) for _ in range(SIDE_BY_SIDE)])
 
     asyncio.run(scenario())
-    assert found.total() == CASES // 2 // SEEDS
+    assert found.total() == GRPC
     assert found["OK"] > found.total() // 20
     assert found["INVALID_ARGUMENT"] > found.total() // 5
 
