@@ -1,0 +1,62 @@
+"""R17: what a quick client sees while others send no headers, or read no answers."""
+
+from __future__ import annotations
+
+import socket
+import time
+from contextlib import ExitStack
+
+from .server import Server, quantile, running
+
+BODY = b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [0, 1, 2, 3]}]}'
+
+
+def _connected(server: Server, data: bytes) -> socket.socket:
+    host, _, port = server.http.rpartition(":")
+    found = socket.create_connection((host, int(port)), 30)
+    found.sendall(data)
+    return found
+
+
+def _request(path: str, body: bytes) -> bytes:
+    return f"POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
+
+
+def _quick(server: Server, times: int) -> list[float]:
+    """How long each of some requests took over one connection."""
+    took = []
+    with _connected(server, b"") as client:
+        for _ in range(times):
+            begun = time.perf_counter()
+            client.sendall(_request("/v2/models/quick/infer", BODY))
+            data = client.recv(65536)
+            assert data.startswith(b"HTTP/1.1 200"), data
+            took.append(time.perf_counter() - begun)
+    return took
+
+
+def slow(scale: float) -> dict[str, object]:
+    """The quick client alone, beside slow headers, beside streams that nobody reads, and alone again."""
+    times = max(500, int(10_000 * scale))
+    found: dict[str, object] = {}
+    with running() as server:
+        _quick(server, 500)
+
+        def measured(name: str) -> None:
+            took = _quick(server, times)
+            p50, p99 = quantile(took, 0.5), quantile(took, 0.99)
+            found[name] = {"p50_ms": p50, "p99_ms": p99, "memory_mib": server.memory() / 2**20}
+
+        measured("alone")
+        with ExitStack() as held:
+            for _ in range(500):
+                held.enter_context(_connected(server, b"POST /v2/models/quick/infer HTTP/1.1\r\nho"))
+            measured("500 without headers")
+        with ExitStack() as held:
+            for _ in range(200):
+                held.enter_context(_connected(server, _request("/v2/models/endless/generate_stream", b"{}")))
+            time.sleep(3)  # until their sockets are full
+            measured("200 that do not read")
+        time.sleep(1)
+        measured("alone again")
+    return found
