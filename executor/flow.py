@@ -24,8 +24,10 @@ from .element import Element
 from .errors import DeadlineExceeded, Overloaded, StageFailed
 from .join import Columns
 from .node import Call, Edge, Going, Node
+from .order import Order
 from .passage import Passage, Places
 from .request import Outcome
+from .resources import Claim
 from .scope import Aftermath, Continue, Scope
 from .stage import Slot, StageRuntime
 from .stats import StreamStats
@@ -36,7 +38,7 @@ from .trace import Recorder
 from .workers import Task, Worker
 
 if TYPE_CHECKING:
-    from .execute import Run
+    from .execute import Produced, Run
 
 Ends = list[tuple[Element, Outcome]]
 
@@ -88,7 +90,7 @@ class Flow:
                 for edges, layout, columns in how(scopes, passage):
                     self.propagate(edges, layout, columns, passage)
             except Exception as error:  # out of memory, mostly: no request may hang for it
-                self._internal_error(scopes[0].node, [s.parent for s in scopes], error)
+                self.internal_error(scopes[0].node, [s.parent for s in scopes], error)
         self._leave(passage)
 
     def carry_on(self, going: Sequence[Going], passage: Passage) -> None:
@@ -121,7 +123,7 @@ class Flow:
                     else:
                         todo += node.arrive(cohort, passage)
                 except Exception as error:  # out of memory, mostly: no request may hang for it
-                    self._internal_error(node, layout.owners, error)
+                    self.internal_error(node, layout.owners, error)
             if not todo:
                 return
             edges, layout, columns = todo.pop()
@@ -150,7 +152,7 @@ class Flow:
             run.run(entries)
         except Exception as error:  # ours, not the stage's: no request may hang for it
             for entry in entries:
-                self._internal_error(entry.node, entry.cohort.layout.owners, error)
+                self.internal_error(entry.node, entry.cohort.layout.owners, error)
         passage = Passage(self)
         if run.failed:
             passage.ended = [(f.element, f.error) for f in run.failed]
@@ -158,7 +160,7 @@ class Flow:
             self.pump.admit(run.begun)
         if self.tap is not None:
             self._show(self.tap, run)
-        for node, layout, columns in run.produced:
+        for node, layout, columns in run.produced if stage.order is None else self._in_turn(stage.order, run, slot):
             self.propagate(node.edges, layout, columns, passage)
         if begun := run.begun:
             run.begun = []
@@ -169,6 +171,11 @@ class Flow:
         if begun:
             self.pump.begin(begun)
         return task
+
+    def _in_turn(self, order: Order[Produced], run: Run, slot: Slot) -> list[Produced]:
+        """What may go on now that a batch has ended."""
+        with self.lock:
+            return order.settle(slot.ticket, run.produced)
 
     def hand_on(
         self, passage: Passage, now: int, stage: StageRuntime, slot: Slot, *, advanced: bool = False
@@ -193,7 +200,8 @@ class Flow:
         for failed in run.failed:
             tap.failed(failed.element, failed.error)
 
-    def _internal_error(self, node: Node, owners: Sequence[Element], cause: Exception) -> None:
+    def internal_error(self, node: Node, owners: Sequence[Element], cause: Exception) -> None:
+        """End elements for a mistake of ours, or for want of memory."""
         ended: Ends = []
         for owner in owners:
             text = f"internal error: {type(cause).__name__}: {cause}"
@@ -220,13 +228,15 @@ class Flow:
                 else:
                     entries += self._entries(node, cohort, now)
             except Exception as error:  # out of memory, mostly: no request may hang for it
-                self._internal_error(node, cohort.layout.owners, error)
+                self.internal_error(node, cohort.layout.owners, error)
         task: Task | None = None
         refused: Ends = []
         run_on = slot is not None and slot.thread is None
         with self.lock:
             if slot is not None and stage is not None and not (slot.ready and self.pump.goes_on(stage, slot, advanced)):
                 stage.free.append(slot)
+                if stage.claim is not None:
+                    refused += self._next_in_line(stage.claim, now)
             for entry in entries:
                 target = entry.node.stage
                 idle = target.idle_slot(entry.rows)
@@ -279,6 +289,15 @@ class Flow:
             stage.set_timer(until, partial(self._look, stage))
         return late
 
+    def _next_in_line(self, claim: Claim, now: int) -> Ends:
+        """(locked) Give back what an execution held; stages that wait for it go on. Requests that waited too long."""
+        late: Ends = []
+        for stage in claim.give_back():
+            late += self._dispatch(stage, now)
+            for slot in stage.slots:
+                self.pump.resume(stage, slot)
+        return late
+
     def _finish(self, passage: Passage) -> None:
         """Answer requests whose wanted outputs are all there, and tell the others why not."""
         if passage.ended:
@@ -288,7 +307,7 @@ class Flow:
             try:
                 node.answer(cohort, self)
             except Exception as error:  # out of memory, mostly: no request may hang for it
-                self._internal_error(node, cohort.layout.owners, error)
+                self.internal_error(node, cohort.layout.owners, error)
 
     # ---- timers
 

@@ -1,6 +1,6 @@
 """How this process is set while stages run: for threads that take turns on few cores.
 
-Takes the plan of loaded stages and sets three things that hold for the whole process, until they are set back:
+Takes the plans of loaded stages and sets three things that hold for the whole process, until they are set back:
 how long a thread may keep the interpreter, how many threads one matrix product of numpy may use, and which
 objects the garbage collector looks at.
 """
@@ -19,24 +19,25 @@ SWITCH_SECONDS = 1e-4
 
 
 @contextmanager
-def tuned(plan: Plan) -> Iterator[None]:
+def tuned(*plans: Plan) -> Iterator[None]:
     """Enter it when all stages are loaded and warm: what exists then is never collected inside."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.freeze()
     try:
-        with _limited_blas(blas_threads(plan)):
+        with _limited_blas(blas_threads(*plans)):
             yield
     finally:
         gc.unfreeze()
         sys.setswitchinterval(before)
 
 
-def blas_threads(plan: Plan) -> int | None:
+def blas_threads(*plans: Plan) -> int | None:
     """Threads for a matrix product in a python stage of this process; None if there is no such stage.
 
     BLAS has one number for all stages, so it is the smallest share: more would take cores from another stage."""
-    here = (s for s in plan.stages if s.backend == "python" and not s.isolate)
+    stages = (s for plan in plans for s in plan.stages)
+    here = (s for s in stages if s.backend == "python" and not s.isolate)
     return min((stage.threads or 1 for stage in here), default=None)
 
 

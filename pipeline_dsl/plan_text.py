@@ -95,7 +95,10 @@ def door_text(pipeline: PipelinePlan) -> str:
     if door.queue_timeout_ns:
         parts[-1] += f" for {duration(door.queue_timeout_ns)}"
     parts += [f"timeout {duration(pipeline.timeout_ns)}"] if pipeline.timeout_ns else []
-    return "requests: " + ", ".join(parts)
+    if (rate := pipeline.rate) is not None:
+        each = f" for each `{rate.by}`" if rate.by else ""
+        parts.append(f"{rate.rate:g} in {duration(rate.per_ns)}{each}, {rate.burst} at once")
+    return ("requests of sequences: " if pipeline.sequence else "requests: ") + ", ".join(parts)
 
 
 def step_rows(

@@ -58,7 +58,7 @@ class Pump:
 
     def _take(self, stage: StageRuntime, slot: Slot) -> None:
         """(locked) Have a free instance advance a call that is ready."""
-        if slot.ready and slot in stage.free:
+        if slot.ready and slot in stage.free and (stage.claim is None or stage.claim.take(stage)):
             stage.free.remove(slot)
             self._put(stage, slot)
 

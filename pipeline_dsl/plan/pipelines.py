@@ -122,6 +122,8 @@ class Plan:
     profile: str = ""
     params: Mapping[str, ParamValue] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
+    resources: Mapping[str, int] = field(default_factory=dict)
+    """Units of shared resources that the profile says there are; at least the largest claim."""
     digest: str = ""
     """sha256 of the program's canonical text and parameters."""
 

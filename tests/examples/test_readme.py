@@ -21,7 +21,7 @@ def test_its_stages_are_the_file():
 
 def test_every_folder_it_lists_exists_in_the_order_data_passes():
     folders = re.findall(r"^\| `(\w+)/` \|", README, re.MULTILINE)
-    assert folders[:5] == ["grammar", "pipeline_dsl", "backends", "executor", "pipectl"]
+    assert folders[:6] == ["grammar", "pipeline_dsl", "backends", "executor", "serving", "pipectl"]
     assert all((ROOT / folder).is_dir() for folder in folders)
 
 

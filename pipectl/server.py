@@ -1,0 +1,192 @@
+"""The process that serves: sources to a running server, signals to its end, and what the terminal is told.
+
+Settings -> sources, Operations, listeners -> Server.start -> banner -> (signal) -> drained -> exit code
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from pipeline_dsl.plan import Plan
+from serving.access import Access, AccessError
+from serving.deployment import Source
+from serving.operations import Operations, operations
+from serving.repository import Repository
+from serving.server import BindError, Listener, Server
+from serving.sources import SourceError, sources
+from serving.tls import Tls
+from serving.watch import watch
+
+from .app import compile as compile_plan
+from .banner import banner, warnings
+from .console import Exit, Session
+from .errors import Hinted, OptionError
+from .hardware import probe
+from .tuning import tuned
+
+if TYPE_CHECKING:
+    from serving.telemetry import Telemetry
+
+    from .commands.serve import Settings
+
+
+def serve(settings: Settings, session: Session) -> Exit:
+    """Until a signal. CompileError, LoadError or Hinted for what keeps it from starting."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("pipectl").setLevel(logging.INFO)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_serve(settings, session))
+
+
+def _loop_factory() -> Any:
+    """uvloop where it is installed: a third less time for each call over gRPC."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def _serve(settings: Settings, session: Session) -> Exit:
+    for text in warnings(settings):
+        session.warn(text)
+    try:
+        found = await asyncio.to_thread(_sources, settings)
+        access = Access(settings.tokens)
+    except (SourceError, AccessError) as error:
+        raise OptionError(str(error)) from None
+    ops = operations(Repository(found, _compiler()), settings.options(), access, _telemetry(settings))
+    server = Server(ops, listeners(ops, settings))
+    with _signals(server):
+        async with _watching(server, settings):
+            return await _started(server, settings)
+
+
+async def _started(server: Server, settings: Settings) -> Exit:
+    starting = asyncio.create_task(server.start())
+    stopped = asyncio.create_task(server.asked_to_stop())
+    await asyncio.wait([starting, stopped], return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()
+    try:
+        await starting
+    except BindError as error:
+        raise Hinted(str(error), "choose another with --grpc, --http or --metrics HOST:PORT, or none") from None
+    except asyncio.CancelledError:
+        return Exit.INTERRUPTED
+    stopped.cancel()
+    with tuned(*[d.plan for d in server.operations.repository.catalog.deployments]):
+        sys.stdout.write(banner(server))
+        sys.stdout.flush()
+        drained = await server.serve()
+    return Exit.OK if drained else Exit.TERMINATED
+
+
+@asynccontextmanager
+async def _watching(server: Server, settings: Settings) -> AsyncIterator[None]:
+    """With `--reload` files are watched from before they are read, so that no change is missed."""
+    if not settings.reload:
+        yield
+        return
+    ending = asyncio.Event()
+    watching = asyncio.create_task(
+        watch(server.operations.repository, settings.paths, lambda: _sources(settings), ending)
+    )
+    await asyncio.sleep(0)  # its first step begins to watch
+    try:
+        yield
+    finally:
+        ending.set()
+        await asyncio.wait([watching])
+
+
+def listeners(ops: Operations, settings: Settings) -> Sequence[Listener]:
+    """One for each protocol."""
+    tls = None
+    if settings.tls_cert and settings.tls_key:
+        tls = Tls(settings.tls_cert, settings.tls_key, settings.tls_clients)
+    found: list[Listener] = []
+    if settings.grpc:
+        found.append(_grpc(ops, settings, tls))
+    if settings.http:
+        found.append(_http(ops, settings.http, tls, metrics_only=False))
+    if settings.metrics:
+        found.append(_http(ops, settings.metrics, tls, metrics_only=True))
+    return found
+
+
+def _grpc(ops: Operations, settings: Settings, tls: Tls | None) -> Listener:
+    from serving.grpc.server import GrpcOptions, GrpcServer
+
+    options = GrpcOptions(
+        address=settings.grpc,
+        tls=tls,
+        max_concurrent=settings.grpc_max_concurrent,
+        keepalive_ms=settings.grpc_keepalive_time,
+        keepalive_timeout_ms=settings.grpc_keepalive_timeout,
+        keepalive_without_calls=settings.grpc_keepalive_without_calls,
+        max_connection_age_ms=settings.grpc_max_connection_age,
+        max_connection_grace_ms=settings.grpc_max_connection_grace,
+        reuse_port=settings.grpc_reuse_port,
+    )
+    return GrpcServer(ops, options)
+
+
+def _http(ops: Operations, address: str, tls: Tls | None, *, metrics_only: bool) -> Listener:
+    from serving.http.app import HttpApp, MetricsApp
+    from serving.http.limits import HttpLimits
+    from serving.http.listener import HttpListener, HttpOptions
+
+    host, _, port = address.rpartition(":")
+    limits = HttpLimits(body=ops.options.max_message)
+    options = HttpOptions(host.strip("[]"), int(port), tls, limits)
+    if metrics_only:
+        return HttpListener(MetricsApp(ops), options, "metrics")
+    return HttpListener(HttpApp(ops), options)
+
+
+def _telemetry(settings: Settings) -> Telemetry | None:
+    if settings.otlp is None:
+        return None
+    from serving.telemetry import exporting
+
+    try:
+        return exporting(settings.otlp, settings.options().id, settings.otlp_share)
+    except ImportError:
+        raise OptionError("--otlp needs OpenTelemetry", "pip install 'pipectl[otel]'") from None
+
+
+def _sources(settings: Settings) -> list[Source]:
+    return [s for path in settings.paths for s in sources(path, settings.profile, settings.params)]
+
+
+def _compiler() -> Any:
+    """Compiles sources for this machine, as it is now."""
+    machine = probe()
+
+    def compiled(source: Source) -> Plan:
+        return compile_plan(source.path, profile=source.profile, params=source.params, hardware=machine)
+
+    return compiled
+
+
+class _signals:
+    """SIGTERM and Ctrl-C ask the server to stop while the block runs."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._loop = asyncio.get_running_loop()
+
+    def __enter__(self) -> None:
+        self._loop.add_signal_handler(signal.SIGTERM, self._server.ask_to_stop)
+        self._loop.add_signal_handler(signal.SIGINT, lambda: self._server.ask_to_stop(patient=False))
+
+    def __exit__(self, *_: object) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.remove_signal_handler(number)
