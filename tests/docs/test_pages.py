@@ -14,8 +14,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 PROGRAMS = [
     pytest.param(text, id=f"{path.stem}_{number}")
     for path in sorted(DOCS.glob("*.md"))
-    if path.stem
-    != "language"  # test_language runs its programs: some are parts, one is wrong on purpose
+    if path.stem != "language"  # test_language runs its programs: some are parts, one is wrong on purpose
     for number, text in enumerate(re.findall(r"```pipe\n(pipe 1\n.*?)```", path.read_text(encoding="utf-8"), re.DOTALL))
 ]
 
