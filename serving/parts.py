@@ -15,6 +15,7 @@ from contextlib import aclosing
 from typing import Any
 
 from backends.values import Value
+from executor.streaming.answer import StreamResponse
 
 _END = object()
 
@@ -30,6 +31,9 @@ async def parts(response: Mapping[str, Value], streams: Iterable[str]) -> AsyncG
     async with aclosing(_merged(handles)) as merged:
         async for name, element in merged:
             yield {name: element}
+    if isinstance(response, StreamResponse):
+        async for _ in response.end:  # has no elements: it ends, or fails, with the request
+            pass
     last = {name: value for name, value in response.items() if name not in told}
     if last:
         yield last

@@ -35,7 +35,6 @@ from .callees import callees
 from .construct import Construct
 from .facts import Facts
 from .fitting import fitted
-from .flow_calls import SEQUENCE_ADVICE
 from .flow_exprs import outcome_of
 from .maps import map_
 from .order import in_order
@@ -44,6 +43,7 @@ from .regions import Inner, Outcome, Region, Results, Value, Variable
 from .returns import no_return, return_
 from .routes import route
 from .scope import PipelineBinding
+from .sequence_flow import sequence_block, sequence_mistakes
 from .signatures import sizes_of, type_of
 from .stream_rules import stream_mistakes
 from .substitution import Substitution
@@ -95,8 +95,9 @@ def _typed(pipeline: PipelineBinding, graphs: Graphs) -> ir.Graph | None:
         return None
     _unused(body)
     decl = pipeline.decl
-    graph = ir.Graph.of(pipeline.name, pipeline.signature, body.nodes, decl.doc, decl.name.span)
-    for mistake in stream_mistakes(graph, decl.name.span):
+    sequence = body.shared.sequence is not None
+    graph = ir.Graph.of(pipeline.name, pipeline.signature, body.nodes, decl.doc, decl.name.span, sequence)
+    for mistake in (*stream_mistakes(graph, decl.name.span), *sequence_mistakes(graph, body.shared.stages)):
         body.report(mistake)
     return None if body.failed else graph
 
@@ -153,11 +154,7 @@ def _statement(body: Body, statement: syntax.Statement, returns: list[syntax.Ret
         case syntax.Yield():
             body.report(YieldInPipeline(statement.span))
         case syntax.Nested():
-            key = str(statement.key)
-            if key == "sequence":
-                body.report(NotExecutable(statement.span, "a sequence pipeline", SEQUENCE_ADVICE))
-            else:
-                body.report(StrayBlock(statement.span, key))
+            sequence_block(body, statement)
 
 
 def _inside(body: Body, statement: syntax.Statement) -> None:

@@ -102,7 +102,6 @@ class _Transfers:
             self._makes(node)
 
     def _reads(self, node: ir.AnyNode) -> None:
-        # A constant may be a list, which has no hash.
         for ref in dict.fromkeys(o for o in ir.operands(node) if isinstance(o, ir.Ref) and o in self.on_gpu):
             call = self.on_gpu[ref]
             place = self.made[call.id]

@@ -130,7 +130,13 @@ class Inference:
         began = time.monotonic_ns()
         try:
             response = await deployment.engine.asubmit(
-                served.name, values, outputs=wanted, timeout=given.timeout, priority=given.priority, id=call.id or None
+                served.name,
+                values,
+                outputs=wanted,
+                timeout=given.timeout,
+                priority=given.priority,
+                id=call.id or None,
+                sequence=given.sequence,
             )
         except RequestError as error:
             if self._telemetry is not None:

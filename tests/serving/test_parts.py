@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing
 from typing import Any
 
 import pytest
 
+from executor.errors import StageFailed
 from serving.parts import parts
+from tests.executor.streaming import running
 
 
 class Handle:
@@ -116,3 +119,35 @@ def test_a_reader_that_leaves_closes_the_handles() -> None:
     asyncio.run(scenario())
     assert handle.closed
     assert handle.given < 10
+
+
+ENGINE = """
+pipeline p(n: i64) -> (s: stream i64, n_out: i64, count: i64) {
+  t = told(n)
+  return s = t.s, n_out = n, count = t.count
+}
+pipeline bad(n: i64) -> (s: stream i64) {
+  return s = numbers(n)
+}
+"""
+
+
+def test_parts_of_an_engines_answers() -> None:
+    async def told(engine: Any, pipeline: str, n: int) -> list[dict[str, Any]]:
+        response = await engine.asubmit(pipeline, {"n": n})
+        return [part async for part in parts(response, ("s",))]
+
+    async def left(engine: Any) -> None:
+        response = await engine.asubmit("p", {"n": 10_000})
+        async with aclosing(parts(response, ("s",))) as coming:
+            assert await anext(coming) == {"n_out": 10_000}
+            assert await anext(coming) == {"s": 0}
+
+    with running(ENGINE) as scene:
+        first, *elements, last = asyncio.run(told(scene.engine, "p", 200))
+        assert first == {"n_out": 200}
+        assert elements == [{"s": i} for i in range(200)]
+        assert last == {"count": 200}
+        with pytest.raises(StageFailed, match="it is 666"):
+            asyncio.run(told(scene.engine, "bad", 666))
+        asyncio.run(left(scene.engine))
