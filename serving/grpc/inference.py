@@ -28,12 +28,20 @@ class InferenceHandlers:
         self._window = operations.options.stream_window
         self._status = status
         self._callers = callers
+        self._open = 0
+        """Calls whose answers were not sent whole yet."""
+
+    def _closed(self, _: Any) -> None:
+        self._open -= 1
 
     async def infer(self, data: bytes, context: Any) -> bytes:
         """One response."""
         try:
+            self._open += 1
+            context.add_done_callback(self._closed)
             call = decode(data)
             self._callers.annotate(call, context)
+            call.company = self._open
             return encode(await self._inference.infer(self._callers.caller(context), call))
         except Exception as error:
             await self._status.end(context, error)

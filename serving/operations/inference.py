@@ -121,7 +121,7 @@ class Inference:
             raise DeadlineExceeded("the deadline had passed when the request came in", pipeline=served.name)
         deployment = served.deployment
         deployment.last_ms[served.name] = time.time_ns() // 1_000_000
-        deployment.gather.arrived(asyncio.get_running_loop().time(), deployment.active)
+        deployment.gather.arrived(asyncio.get_running_loop().time(), max(deployment.active, call.company))
         return await deployment.engine.asubmit(
             served.name,
             values,
