@@ -6,6 +6,7 @@
 #   make bench   measured figures beside their budgets
 #   make bless   write the golden files anew; read the diff before you commit it
 #   make size    lines per file, largest last
+#   make peers   a real Triton server to compare with, in .peers/; `pytest -m peers` uses it
 
 PYTHON ?= python3
 VENV := .venv
@@ -16,7 +17,7 @@ PYTEST := $(BIN)/python -m pytest
 # What `make run` prepares; the tests prepare the other examples themselves.
 DIGITS := examples/digits
 
-.PHONY: help run test check bench bless size clean
+.PHONY: help run test check bench bless size peers clean
 .DEFAULT_GOAL := help
 
 help:
@@ -46,6 +47,9 @@ bless: $(VENV)/.test
 size:
 	@$(PYTHON) scripts/size.py
 
+peers:
+	scripts/peers.sh
+
 clean:
 	rm -rf $(VENV) examples/*/models examples/*/data examples/*/out
 
@@ -65,5 +69,5 @@ $(VENV)/.check: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) -e '.[dev,onnx,torch,interop,serve,parquet,images,lsp,examples,embed]'
+	$(INSTALL) -e '.[dev,onnx,torch,interop,serve,otel,parquet,images,lsp,examples,embed]'
 	@touch $@

@@ -88,7 +88,7 @@ class Flow:
                 for edges, layout, columns in how(scopes, passage):
                     self.propagate(edges, layout, columns, passage)
             except Exception as error:  # out of memory, mostly: no request may hang for it
-                self._internal_error(scopes[0].node, [s.parent for s in scopes], error)
+                self.internal_error(scopes[0].node, [s.parent for s in scopes], error)
         self._leave(passage)
 
     def carry_on(self, going: Sequence[Going], passage: Passage) -> None:
@@ -121,7 +121,7 @@ class Flow:
                     else:
                         todo += node.arrive(cohort, passage)
                 except Exception as error:  # out of memory, mostly: no request may hang for it
-                    self._internal_error(node, layout.owners, error)
+                    self.internal_error(node, layout.owners, error)
             if not todo:
                 return
             edges, layout, columns = todo.pop()
@@ -150,7 +150,7 @@ class Flow:
             run.run(entries)
         except Exception as error:  # ours, not the stage's: no request may hang for it
             for entry in entries:
-                self._internal_error(entry.node, entry.cohort.layout.owners, error)
+                self.internal_error(entry.node, entry.cohort.layout.owners, error)
         passage = Passage(self)
         if run.failed:
             passage.ended = [(f.element, f.error) for f in run.failed]
@@ -193,7 +193,8 @@ class Flow:
         for failed in run.failed:
             tap.failed(failed.element, failed.error)
 
-    def _internal_error(self, node: Node, owners: Sequence[Element], cause: Exception) -> None:
+    def internal_error(self, node: Node, owners: Sequence[Element], cause: Exception) -> None:
+        """End elements for a mistake of ours, or for want of memory."""
         ended: Ends = []
         for owner in owners:
             text = f"internal error: {type(cause).__name__}: {cause}"
@@ -220,7 +221,7 @@ class Flow:
                 else:
                     entries += self._entries(node, cohort, now)
             except Exception as error:  # out of memory, mostly: no request may hang for it
-                self._internal_error(node, cohort.layout.owners, error)
+                self.internal_error(node, cohort.layout.owners, error)
         task: Task | None = None
         refused: Ends = []
         run_on = slot is not None and slot.thread is None
@@ -288,7 +289,7 @@ class Flow:
             try:
                 node.answer(cohort, self)
             except Exception as error:  # out of memory, mostly: no request may hang for it
-                self._internal_error(node, cohort.layout.owners, error)
+                self.internal_error(node, cohort.layout.owners, error)
 
     # ---- timers
 

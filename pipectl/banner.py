@@ -73,10 +73,11 @@ def signature(served: Served) -> str:
 
 def warnings(settings: Settings) -> Iterator[str]:
     """What is open to others though nothing protects it."""
-    for option, given in (("--grpc", settings.grpc),):
-        if not loopback(given) and not (settings.tls_cert and (settings.tokens or settings.tls_clients)):
+    for option in ("grpc", "http", "metrics"):
+        given: str = getattr(settings, option)
+        if given and not loopback(given) and not (settings.tls_cert and (settings.tokens or settings.tls_clients)):
             missing = "TLS" if not settings.tls_cert else "tokens"
-            yield f"{option} {given} can be reached from other machines, without {missing}"
+            yield f"--{option} {given} can be reached from other machines, without {missing}"
 
 
 def loopback(address: str) -> bool:

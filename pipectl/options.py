@@ -72,7 +72,9 @@ def size(context: click.Context, option: click.Parameter, value: str) -> int:
 
 
 def address(context: click.Context, option: click.Parameter, value: str) -> str:
-    """Callback of an option that takes HOST:PORT; port 0 is any that is free."""
+    """Callback of an option that takes HOST:PORT; port 0 is any that is free. "" for `none`."""
+    if value == "none":
+        return ""
     host, colon, port = value.rpartition(":")
     if not colon or not host or not port.isdigit() or int(port) > 65535 or (":" in host and not host.startswith("[")):
         raise click.BadParameter(f"`{value}` is not HOST:PORT; write 127.0.0.1:8001 or [::1]:8001", context, option)

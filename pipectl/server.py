@@ -20,6 +20,7 @@ from serving.operations import Operations, operations
 from serving.repository import Repository
 from serving.server import BindError, Listener, Server
 from serving.sources import SourceError, sources
+from serving.tls import Tls
 from serving.watch import watch
 
 from .app import compile as compile_plan
@@ -30,6 +31,8 @@ from .hardware import probe
 from .tuning import tuned
 
 if TYPE_CHECKING:
+    from serving.telemetry import Telemetry
+
     from .commands.serve import Settings
 
 
@@ -58,7 +61,7 @@ async def _serve(settings: Settings, session: Session) -> Exit:
         access = Access(settings.tokens)
     except (SourceError, AccessError) as error:
         raise OptionError(str(error)) from None
-    ops = operations(Repository(found, _compiler()), settings.options(), access)
+    ops = operations(Repository(found, _compiler()), settings.options(), access, _telemetry(settings))
     server = Server(ops, listeners(ops, settings))
     with _signals(server):
         async with _watching(server, settings):
@@ -74,7 +77,7 @@ async def _started(server: Server, settings: Settings) -> Exit:
     try:
         await starting
     except BindError as error:
-        raise Hinted(str(error), "choose another with --grpc HOST:PORT") from None
+        raise Hinted(str(error), "choose another with --grpc, --http or --metrics HOST:PORT, or none") from None
     except asyncio.CancelledError:
         return Exit.INTERRUPTED
     stopped.cancel()
@@ -105,12 +108,23 @@ async def _watching(server: Server, settings: Settings) -> AsyncIterator[None]:
 
 def listeners(ops: Operations, settings: Settings) -> Sequence[Listener]:
     """One for each protocol."""
-    from serving.grpc.server import GrpcOptions, GrpcServer, Tls
-
     tls = None
     if settings.tls_cert and settings.tls_key:
         tls = Tls(settings.tls_cert, settings.tls_key, settings.tls_clients)
-    grpc = GrpcOptions(
+    found: list[Listener] = []
+    if settings.grpc:
+        found.append(_grpc(ops, settings, tls))
+    if settings.http:
+        found.append(_http(ops, settings.http, tls, metrics_only=False))
+    if settings.metrics:
+        found.append(_http(ops, settings.metrics, tls, metrics_only=True))
+    return found
+
+
+def _grpc(ops: Operations, settings: Settings, tls: Tls | None) -> Listener:
+    from serving.grpc.server import GrpcOptions, GrpcServer
+
+    options = GrpcOptions(
         address=settings.grpc,
         tls=tls,
         max_concurrent=settings.grpc_max_concurrent,
@@ -121,7 +135,31 @@ def listeners(ops: Operations, settings: Settings) -> Sequence[Listener]:
         max_connection_grace_ms=settings.grpc_max_connection_grace,
         reuse_port=settings.grpc_reuse_port,
     )
-    return [GrpcServer(ops, grpc)]
+    return GrpcServer(ops, options)
+
+
+def _http(ops: Operations, address: str, tls: Tls | None, *, metrics_only: bool) -> Listener:
+    from serving.http.app import HttpApp, MetricsApp
+    from serving.http.limits import HttpLimits
+    from serving.http.listener import HttpListener, HttpOptions
+
+    host, _, port = address.rpartition(":")
+    limits = HttpLimits(body=ops.options.max_message)
+    options = HttpOptions(host.strip("[]"), int(port), tls, limits)
+    if metrics_only:
+        return HttpListener(MetricsApp(ops), options, "metrics")
+    return HttpListener(HttpApp(ops), options)
+
+
+def _telemetry(settings: Settings) -> Telemetry | None:
+    if settings.otlp is None:
+        return None
+    from serving.telemetry import exporting
+
+    try:
+        return exporting(settings.otlp, settings.options().id, settings.otlp_share)
+    except ImportError:
+        raise OptionError("--otlp needs OpenTelemetry", "pip install 'pipectl[otel]'") from None
 
 
 def _sources(settings: Settings) -> list[Source]:

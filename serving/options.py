@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MIB = 2**20
+TRACE_HEADERS = "traceparent|tracestate"
+"""What a trace comes in with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,8 @@ class ServerOptions:
     """A pipeline that does not load keeps the server from starting."""
     header_pattern: str = ""
     """Headers whose lower-case names match wholly are forwarded to the pipeline."""
+    telemetry: bool = False
+    """Requests are traced for OpenTelemetry; headers of traces are forwarded."""
     trace_folder: Path | None = None
     """Where traces may be written; None: nowhere."""
     exit_timeout: float = 30.0
@@ -43,4 +47,5 @@ class ServerOptions:
 
     def forwarded(self) -> re.Pattern[str] | None:
         """Matches the headers to forward; None: none."""
-        return re.compile(self.header_pattern, re.IGNORECASE) if self.header_pattern else None
+        patterns = [p for p in (self.header_pattern, TRACE_HEADERS if self.telemetry else "") if p]
+        return re.compile("|".join(f"(?:{p})" for p in patterns), re.IGNORECASE) if patterns else None

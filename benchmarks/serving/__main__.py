@@ -22,10 +22,11 @@ from .trees import cpu_seconds, pss_bytes
 
 HERE = Path(__file__).parent
 FLOOR = "echo bytes"
+PORTS = ("--grpc", "127.0.0.1:0", "--http", "none", "--metrics", "none")
 SERVERS = {
     FLOOR: ["benchmarks.serving.echo", "bytes"],
     "echo v2": ["benchmarks.serving.echo", "v2"],
-    "pipectl": ["pipectl", "serve", str(HERE / "w2.pipe"), "--grpc", "127.0.0.1:0", "--drain-delay", "1ms"],
+    "pipectl": ["pipectl", "serve", str(HERE / "w2.pipe"), *PORTS, "--drain-delay", "1ms"],
 }
 TRITON = HERE.parents[1] / ".peers" / "triton" / "serve"
 if TRITON.exists():

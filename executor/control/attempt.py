@@ -246,10 +246,14 @@ class Settle(Node):
             flow.bury(after)
         if not won:
             return ()
-        copies = Copies()
-        columns = cohort.columns if len(won) == len(cohort) else chosen(cohort.columns, won, copies, "dead")
-        flow.tally.count("try", node.name, {"success": len(won)}, copies)
-        return ((node.edges, parents(scopes), columns),)
+        try:
+            copies = Copies()
+            columns = cohort.columns if len(won) == len(cohort) else chosen(cohort.columns, won, copies, "dead")
+            flow.tally.count("try", node.name, {"success": len(won)}, copies)
+            return ((node.edges, parents(scopes), columns),)
+        except Exception as error:  # the attempts have ended: nobody but their elements can be told
+            flow.internal_error(node, [s.parent for s in scopes], error)
+            return ()
 
 
 def _settle(child: Child, after: Aftermath) -> AttemptScope:

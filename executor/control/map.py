@@ -17,7 +17,7 @@ import numpy as np
 
 from executor.cohort import Cohort, Layout
 from executor.columns import Column, Copies, Items, Offsets, Stack, offsets_of
-from executor.element import Child
+from executor.element import Child, Element
 from executor.errors import InvalidArgument
 from executor.join import Columns, Part, gather
 from executor.node import Arguments, Going, Node
@@ -208,24 +208,28 @@ class Fold(Node):
     def arrive(self, cohort: Cohort, passage: Passage) -> Sequence[Going]:
         node, layout = self.construct, cohort.layout
         opening = cast(ItemScope, cast(Child, layout.owners[0]).scope).opening
-        complete: list[ItemScope] = []
-        hungry: list[ItemScope] = []
+        complete: Sequence[ItemScope] = []
+        hungry: Sequence[ItemScope] = []
         with passage.flow.lock:
-            scopes = cast(Sequence[ItemScope], opening.scopes)
-            whole = opening.inner is layout and all(len(s.live) == s.count for s in scopes)
+            whole = opening.inner is layout and _all_there(opening)
             if whole:
-                _settle(scopes, cast(Sequence[Child], layout.owners))
-                complete, hungry = [], []
+                complete = _settle(cast(Sequence[ItemScope], opening.scopes), layout.owners)
             else:
                 complete, hungry = _book(cohort)
-        if whole:
-            return [self._as_it_went(opening.outer, scopes, cohort, passage)]
-        going = node.fold(complete, passage) if complete else ()
-        return [*going, *node.refill(hungry, passage)]
+        try:
+            if whole:
+                return [self._as_it_went(opening.outer, complete, cohort, passage)]
+            going = node.fold(complete, passage) if complete else ()
+            return [*going, *node.refill(hungry, passage)]
+        except Exception as error:  # the items have ended: nobody but their elements can be told
+            passage.flow.internal_error(node, [s.parent for s in (*complete, *hungry)], error)
+            return ()
 
     def _as_it_went(self, outer: Layout, scopes: Sequence[ItemScope], cohort: Cohort, passage: Passage) -> Going:
         """All that entered together have come back together."""
         node = self.construct
+        for child in cast(Sequence[Child], cohort.layout.owners):
+            child.leave()
         copies = Copies()
         offsets = offsets_of([s.count for s in scopes])
         columns = [fold(cast(Column, c), offsets, kind, copies) for c, kind in zip(cohort.columns, node.kinds)]
@@ -235,15 +239,20 @@ class Fold(Node):
         return node.edges, outer, tuple(columns)
 
 
-def _settle(scopes: Sequence[ItemScope], children: Sequence[Child]) -> None:
+def _all_there(opening: Opening) -> bool:
+    """(locked) Whether no item has failed."""
+    return all(len(s.live) == s.count for s in cast(Sequence[ItemScope], opening.scopes))
+
+
+def _settle(scopes: Sequence[ItemScope], children: Sequence[Element]) -> Sequence[ItemScope]:
     """(locked) All items of all scopes have come to their end."""
     for child in children:
         child.done = True
-        child.leave()
     for scope in scopes:
         scope.left = 0
         scope.live = set()
         scope.close()
+    return scopes
 
 
 def _book(cohort: Cohort) -> tuple[list[ItemScope], list[ItemScope]]:

@@ -55,7 +55,10 @@ class Route(Node):
         copies = Copies()
         going = [into(self._arms[arm].entry, cohort, indices, copies) for arm, indices in taken.items()]
         for shadow in self._shadows:
-            going += shadow.copies_of(cohort, passage)
+            try:
+                going += shadow.copies_of(cohort, passage)
+            except Exception:  # out of memory, mostly: that is no concern of the elements
+                flow.tally.count("shadow", f"{self.name}/{shadow.arm}", {"failure": 1})
         flow.tally.count("arm", self.name, {self._arms[arm].name: len(n) for arm, n in taken.items()}, copies)
         return going
 
@@ -103,6 +106,11 @@ class ShadowScope(Scope):
         super().__init__(node, node.inside, parent)
         self._open = held
 
+    def begin(self) -> Child:
+        child = Child(self, 0, self.parent.deadline_ns)
+        self.live.add(child)
+        return child
+
     def enter(self) -> None:
         self._open.add(self)
 
@@ -141,16 +149,12 @@ class Shadow(Node):
         copies = Copies()
         columns = chosen([cohort.columns[c] for c in self._entry.captured], indices, copies, "branch")
         flow.tally.copied(self.name, copies)
-        children = []
+        scopes = [ShadowScope(self, cohort.layout.owners[i], flow.shadows) for i in indices]
+        layout = Layout(tuple([scope.begin() for scope in scopes]))
         with flow.lock:
-            for i in indices:
-                parent = cohort.layout.owners[i]
-                scope = ShadowScope(self, parent, flow.shadows)
-                child = Child(scope, 0, parent.deadline_ns)
-                scope.live.add(child)
+            for scope in scopes:
                 scope.enter()
-                children.append(child)
-        return [(self._entry.edges, Layout(tuple(children)), columns)]
+        return [(self._entry.edges, layout, columns)]
 
 
 class ShadowEnd(Node):

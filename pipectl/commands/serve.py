@@ -27,6 +27,8 @@ class Settings:
     profile: str | None
     params: dict[str, str]
     grpc: str
+    http: str
+    metrics: str
     reload: bool
     id: str
     compat: str | None
@@ -37,6 +39,8 @@ class Settings:
     exit_on_error: bool
     header_forward: str
     trace_folder: Path | None
+    otlp: str | None
+    otlp_share: float
     exit_timeout: float
     drain_delay: float
     tokens: Path | None
@@ -67,6 +71,7 @@ class Settings:
             exit_on_error=self.exit_on_error,
             header_pattern=self.header_forward,
             trace_folder=self.trace_folder,
+            telemetry=self.otlp is not None,
             exit_timeout=self.exit_timeout,
             drain_delay=self.drain_delay,
         )
@@ -82,6 +87,9 @@ def _pattern(context: click.Context, option: click.Parameter, value: str) -> str
     return value
 
 
+_ADDRESS = "HOST:PORT|none"
+
+
 def _options(command: Command, *options: Callable[[Command], Command]) -> Command:
     """The command with options that help lists in this order."""
     for option in reversed(options):
@@ -94,7 +102,9 @@ def _listening(command: Command) -> Command:
     file = click.Path(exists=True, dir_okay=False, path_type=Path)
     return _options(
         command,
-        click.option("--grpc", default="127.0.0.1:8001", callback=address, metavar="HOST:PORT", show_default=True),
+        click.option("--grpc", default="127.0.0.1:8001", callback=address, metavar=_ADDRESS, show_default=True),
+        click.option("--http", default="127.0.0.1:8000", callback=address, metavar=_ADDRESS, show_default=True),
+        click.option("--metrics", default="127.0.0.1:8002", callback=address, metavar=_ADDRESS, show_default=True),
         click.option("--tokens", type=file, metavar="FILE", help="Bearer tokens and what each is for (TOML)."),
         click.option("--tls-cert", type=file, metavar="FILE", help="Certificate chain of the server (PEM)."),
         click.option("--tls-key", type=file, metavar="FILE", help="Its private key (PEM)."),
@@ -144,6 +154,14 @@ def _behaviour(command: Command) -> Command:
             type=click.Path(exists=True, file_okay=False, path_type=Path),
             metavar="FOLDER",
             help="Clients may switch traces on, which are written here.",
+        ),
+        click.option("--otlp", metavar="URL", help="Spans go to this OTLP collector: http://host:4318/v1/traces."),
+        click.option(
+            "--otlp-share",
+            type=click.FloatRange(0, 1),
+            default=0.01,
+            show_default=True,
+            help="Of requests that are traced though their caller does not.",
         ),
         click.option("--exit-timeout", default="30s", callback=seconds, metavar="TIME", show_default=True),
         click.option(

@@ -9,13 +9,14 @@ from serving.tensors import InferCall, Parameter, Parameters
 
 EMPTY_FINAL = "triton_enable_empty_final_response"
 FINAL = "triton_final_response"
+TIMINGS = "pipectl_timings"
 RESERVED = ("headers", "binary_data_output")
 """Names that no parameter of a pipeline may have, beside all that begin with `triton_`."""
 MAX_ID = 128
 """Characters of a request's or a sequence's id."""
 _MAX_U64 = 2**64 - 1
 _OURS = frozenset(
-    ("sequence_id", "sequence_start", "sequence_end", "priority", "timeout", EMPTY_FINAL, "binary_data_output")
+    ("sequence_id", "sequence_start", "sequence_end", "priority", "timeout", EMPTY_FINAL, TIMINGS, "binary_data_output")
 )
 
 
@@ -38,6 +39,8 @@ class Options:
     sequence: SequenceStep | None = None
     empty_final: bool = False
     """A stream ends with an empty response."""
+    timings: bool = False
+    """The response says how long each step took."""
     parameters: Parameters | None = None
     """Those of the pipeline."""
 
@@ -59,6 +62,7 @@ def options(call: InferCall) -> Options:
         _whole(given, "priority") or None,
         _sequence(given),
         _flag(given, EMPTY_FINAL),
+        _flag(given, TIMINGS),
         {name: value for name, value in given.items() if name not in _OURS} or None,
     )
 

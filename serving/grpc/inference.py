@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 from executor.errors import RequestError
@@ -87,8 +88,9 @@ class InferenceHandlers:
 
     async def _answers(self, caller: Caller, call: InferCall) -> AsyncGenerator[bytes | Failure]:
         try:
-            async for answer in self._inference.stream(caller, call):
-                yield encode_stream(answer)
+            async with aclosing(self._inference.stream(caller, call)) as answers:
+                async for answer in answers:
+                    yield encode_stream(answer)
         except Exception as error:
             yield Failure(call.id, error)
 

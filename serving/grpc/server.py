@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -12,6 +11,7 @@ from grpc import aio
 
 from serving.operations import Operations
 from serving.server import BindError
+from serving.tls import Tls
 
 from .callers import Callers
 from .health import HealthService
@@ -24,19 +24,11 @@ SPARE = 64 * 1024
 """Bytes a message may have beside its tensors."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """Files of a server's certificate; with `clients` only callers with a certificate of that authority come in."""
-
-    certificate: Path
-    key: Path
-    clients: Path | None = None
-
-    def credentials(self) -> Any:
-        """OSError for a file that can not be read."""
-        pair = (self.key.read_bytes(), self.certificate.read_bytes())
-        roots = self.clients.read_bytes() if self.clients else None
-        return grpc.ssl_server_credentials([pair], roots, require_client_auth=roots is not None)
+def credentials(tls: Tls) -> Any:
+    """As gRPC takes them. OSError for a file that can not be read."""
+    pair = (tls.key.read_bytes(), tls.certificate.read_bytes())
+    roots = tls.clients.read_bytes() if tls.clients else None
+    return grpc.ssl_server_credentials([pair], roots, require_client_auth=roots is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +110,7 @@ class GrpcServer:
         if self._options.tls is None:
             port: int = self._server.add_insecure_port(self._options.address)
         else:
-            port = self._server.add_secure_port(self._options.address, self._options.tls.credentials())
+            port = self._server.add_secure_port(self._options.address, credentials(self._options.tls))
         return port
 
     def _changed(self) -> None:

@@ -20,18 +20,21 @@ from executor.streaming.answer import StreamResponse
 from executor.streaming.pieces import Pieces
 from serving.access import Caller
 from serving.convert import Options, options
-from serving.convert.parameters import FINAL
+from serving.convert.parameters import FINAL, TIMINGS
 from serving.convert.regions import fill, read_regions
 from serving.deployment import Served
 from serving.errors import Unsupported
 from serving.options import ServerOptions
 from serving.repository import Repository
 from serving.shared_memory import Lease, SharedMemory
-from serving.tensors import InferAnswer, InferCall, TensorIn
+from serving.tensors import InferAnswer, InferCall, Parameter, TensorIn
 
 from .guard import guarded
+from .timings import timings
 
 if TYPE_CHECKING:
+    from serving.telemetry import Telemetry
+
     from .settings import Settings
 
 
@@ -39,12 +42,18 @@ class Inference:
     """Answers calls, on the event loop of the server."""
 
     def __init__(
-        self, repository: Repository, options: ServerOptions, shared: SharedMemory, settings: Settings
+        self,
+        repository: Repository,
+        options: ServerOptions,
+        shared: SharedMemory,
+        settings: Settings,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self._repository = repository
         self._options = options
         self._shared = shared
         self._settings = settings
+        self._telemetry = telemetry
 
     @guarded("inference")
     async def infer(self, caller: Caller, call: InferCall) -> InferAnswer:
@@ -57,9 +66,10 @@ class Inference:
         deployment = served.deployment
         deployment.active += 1
         try:
-            response = await self._submit(served, call, wanted, options(call), lease)
-            self._trace(served, response)
-            return _answer(served, call, response, lease)
+            given = options(call)
+            response = await self._submit(served, call, wanted, given, lease)
+            self._ended(served, call, response)
+            return _answer(served, call, response, lease, {TIMINGS: timings(response)} if given.timings else None)
         finally:
             deployment.release()
             if lease is not None:
@@ -85,7 +95,7 @@ class Inference:
                         yield _answer(served, call, piece, lease, {FINAL: False}, final=False)
                 if given.empty_final:
                     yield _answer(served, call, {}, None, {FINAL: True})
-            self._trace(served, response)
+            self._ended(served, call, response)
         finally:
             deployment.release()
             if lease is not None:
@@ -122,17 +132,26 @@ class Inference:
         deployment = served.deployment
         deployment.last_ms[served.name] = time.time_ns() // 1_000_000
         deployment.gather.arrived(asyncio.get_running_loop().time(), max(deployment.active, call.company))
-        return await deployment.engine.asubmit(
-            served.name,
-            values,
-            outputs=wanted,
-            timeout=given.timeout,
-            priority=given.priority,
-            id=call.id or None,
-            headers=call.headers or None,
-        )
+        began = time.monotonic_ns()
+        try:
+            return await deployment.engine.asubmit(
+                served.name,
+                values,
+                outputs=wanted,
+                timeout=given.timeout,
+                priority=given.priority,
+                id=call.id or None,
+                headers=call.headers or None,
+            )
+        except RequestError as error:
+            if self._telemetry is not None:
+                self._telemetry.failed(served, call, began, error)
+            raise
 
-    def _trace(self, served: Served, response: Response) -> None:
+    def _ended(self, served: Served, call: InferCall, response: Response) -> None:
+        """A request has its whole answer: for those who look on."""
+        if self._telemetry is not None:
+            self._telemetry.answered(served, call, response)
         if self._settings.tracing:
             self._settings.trace(served, response)
 
@@ -142,7 +161,7 @@ def _answer(
     call: InferCall,
     values: Mapping[str, Value],
     lease: Lease | None,
-    parameters: Mapping[str, bool] | None = None,
+    parameters: Mapping[str, Parameter] | None = None,
     *,
     final: bool = True,
 ) -> InferAnswer:

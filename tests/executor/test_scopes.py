@@ -208,3 +208,41 @@ def test_what_was_below_a_request_dies_with_its_cancellation() -> None:
         forget(r)
         del job
         assert gone(ref)
+
+
+# ---- out of memory, at every step of ours
+
+
+def no_room(*_: Any) -> Any:
+    raise MemoryError("no room")
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "map.fold",
+        "map.unfold",
+        "map.gather",
+        "map.repeated",
+        "map.parents",
+        "attempt.gather",
+        "attempt.parents",
+        "attempt.chosen",
+        "branch.host_values",
+        "route.share_of",
+    ],
+)
+def test_out_of_memory_in_a_construct(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def s(x: Any) -> Any:
+        if (x[:, 0] == 2).any():
+            raise ValueError("two")
+        return (x + 1,)
+
+    made = everything()
+    with running(made, {"s": s, "sure": lambda x: (x[:, 0] < 3,)}, delay=0) as r:
+        with monkeypatch.context() as patch:
+            patch.setattr(f"executor.control.{step}", no_room)
+            for _ in range(3):
+                job = r.send(x=rows(1, 2, 3, 4))
+                assert isinstance(job.exception(PATIENCE), StageFailed | None)
+        assert len(r.send(x=rows(1, 2, 3, 4)).result(PATIENCE)["out"]) == 4

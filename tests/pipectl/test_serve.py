@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
 import subprocess
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,8 @@ from pipectl.banner import loopback
 
 Spawn = Callable[..., "subprocess.Popen[str]"]
 PATIENCE = 30.0
+ELSEWHERE = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--metrics", "127.0.0.1:0")
+"""Ports that are free, whatever else runs here."""
 
 
 class Serving:
@@ -28,15 +33,21 @@ class Serving:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
         self.said = ""
+        self.urls: dict[str, str] = {}
+        """Addresses by protocol."""
         assert process.stdout is not None
         for line in process.stdout:
             self.said += line
-            found = re.match(r"gRPC at (\S+)", line)
-            if found:
-                self.url = found[1]
+            if found := re.match(r"(gRPC|HTTP|metrics) at (\S+)", line):
+                self.urls[found[1]] = found[2]
+            if len(self.urls) == 3:
                 return
         assert process.stderr is not None
         pytest.fail(f"it did not start: {process.stderr.read()}")
+
+    @property
+    def url(self) -> str:
+        return self.urls["gRPC"]
 
     def end(self, *signals: int) -> tuple[int, str]:
         for number in signals:
@@ -48,7 +59,7 @@ class Serving:
 @pytest.fixture
 def serving(spawn: Spawn) -> Iterator[Callable[..., Serving]]:
     def start(*args: str | Path) -> Serving:
-        return Serving(spawn("serve", *args, "--grpc", "127.0.0.1:0", "--drain-delay", "1ms"))
+        return Serving(spawn("serve", *args, *ELSEWHERE, "--drain-delay", "1ms"))
 
     return start
 
@@ -150,7 +161,7 @@ def test_a_port_that_is_taken(spawn: Spawn, hello: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        code, err = ended(spawn("serve", hello, "--grpc", address))
+        code, err = ended(spawn("serve", hello, *ELSEWHERE, "--grpc", address))
     assert code == 4
     assert f"gRPC can not listen at {address}" in err
     assert "--grpc" in err
@@ -158,7 +169,9 @@ def test_a_port_that_is_taken(spawn: Spawn, hello: Path) -> None:
 
 
 def test_a_file_with_a_mistake(spawn: Spawn, write: Callable[..., Path]) -> None:
-    code, err = ended(spawn("serve", write("pipe 1\npipeline p(x: f32) -> (y: f32) {{ return y = g(x) }}\n")))
+    code, err = ended(
+        spawn("serve", *ELSEWHERE, write("pipe 1\npipeline p(x: f32) -> (y: f32) {{ return y = g(x) }}\n"))
+    )
     assert code == 3
     assert "E0103" in err
 
@@ -168,7 +181,7 @@ def test_a_stage_that_does_not_load(spawn: Spawn, write: Callable[..., Path]) ->
 stage broken(name: string[*]) -> (name: string[*]) using python("{module}:Broken")
 pipeline p(name: string) -> (name: string) {{ return name = broken(name) }}
 """
-    code, err = ended(spawn("serve", write(text)))
+    code, err = ended(spawn("serve", *ELSEWHERE, write(text)))
     assert code == 3
     assert "stage `broken`" in err
     assert "Traceback" not in err
@@ -188,7 +201,7 @@ pipeline p(name: string) -> (name: string) {{ return name = broken(name) }}
 )
 def test_options_with_mistakes(spawn: Spawn, hello: Path, args: tuple[str, ...], words: str) -> None:
     hello.chmod(0o644)
-    code, err = ended(spawn("serve", hello, *args))
+    code, err = ended(spawn("serve", hello, *ELSEWHERE, *args))
     assert code == 2, err
     assert words in err
 
@@ -200,7 +213,7 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 def test_an_empty_folder(spawn: Spawn, folder: Path) -> None:
     (folder / "empty").mkdir()
-    code, err = ended(spawn("serve", folder / "empty"))
+    code, err = ended(spawn("serve", *ELSEWHERE, folder / "empty"))
     assert code == 2
     assert "no .pipe files" in err
 
@@ -237,3 +250,24 @@ def test_a_file_that_changes_is_served_anew(serving: Callable[..., Serving], wri
     code, err = server.end(signal.SIGTERM)
     assert code == 0
     assert "is served as before" in err
+
+
+def test_every_protocol_is_there_and_ends(serving: Callable[..., Serving], hello: Path) -> None:
+    server = serving(hello)
+    body = b'{"name": "Ada"}'
+    with urllib.request.urlopen(f"http://{server.urls['HTTP']}/v2/models/hello/generate", body, timeout=20) as answer:
+        assert json.loads(answer.read())["greeting"] == "Hello, Ada!"
+    with urllib.request.urlopen(f"http://{server.urls['metrics']}/metrics", timeout=20) as answer:
+        assert b'pipe_requests_total{outcome="success",pipeline="hello",reason=""} 1.0' in answer.read()
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(f"http://{server.urls['metrics']}/v2", timeout=20)
+    assert server.end(signal.SIGTERM) == (0, "")
+
+
+def test_a_protocol_can_be_left_out(spawn: Spawn, hello: Path) -> None:
+    process = spawn("serve", hello, "--grpc", "none", "--http", "127.0.0.1:0", "--metrics", "none")
+    assert process.stdout is not None
+    lines = [process.stdout.readline() for _ in range(3)]
+    assert lines[2].startswith("HTTP at ")
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=PATIENCE)[0] == ""

@@ -16,6 +16,7 @@ from serving.deployment import Source
 from serving.operations import Operations, operations
 from serving.options import ServerOptions
 from serving.repository import Repository
+from serving.telemetry import Telemetry
 
 PIPE = """pipe 1
 
@@ -80,11 +81,15 @@ def compiled(source: Source) -> Plan:
 
 @asynccontextmanager
 async def running(
-    path: Path, options: ServerOptions | None = None, access: Access | None = None, **more: Any
+    path: Path,
+    options: ServerOptions | None = None,
+    access: Access | None = None,
+    telemetry: Telemetry | None = None,
+    **more: Any,
 ) -> AsyncIterator[Operations]:
     """Operations on a repository of one file."""
     repository = Repository([Source(path, **more)], compiled)
-    made = operations(repository, options or ServerOptions(), access)
+    made = operations(repository, options or ServerOptions(), access, telemetry)
     try:
         await repository.start()
         yield made

@@ -171,10 +171,9 @@ def _targets(nodes: dict[str, Node], problems: list[str]) -> None:
             problems.append(f"node `{node.name}`, step {number}: there is no node `{step.node}`; {guess}")
         else:
             calls.add_edge(node.name, step.node)
-    try:
-        cycle = [start for start, _ in nx.find_cycle(calls)]
-    except nx.NetworkXNoCycle:
+    if nx.is_directed_acyclic_graph(calls):
         return
+    cycle = [start for start, _ in nx.find_cycle(calls)]
     shown = " -> ".join(f"`{name}`" for name in (*cycle, cycle[0]))
     problems.append(f"nodes call each other: {shown}")
 

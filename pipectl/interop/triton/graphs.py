@@ -72,6 +72,8 @@ class _Draft:
     names: Mapping[str, str]
     """Names in Triton of ports that are no names of the language."""
     wires: dict[ir.Ref, str] = field(default_factory=dict)
+    read: set[ir.Ref] = field(default_factory=set)
+    """Values that a step or the request wants."""
     reasons: list[NoEqual] = field(default_factory=list)
 
     def no(self, span: Span | None, text: str) -> None:
@@ -87,6 +89,7 @@ def ensemble_of_graph(
     settings, kept = settings_of(given)
     title, names = str(kept.pop("name", "")), kept.pop("tensors", {})
     draft = _Draft(graph, models, names if isinstance(names, Mapping) else {})
+    draft.read = {ref for node in graph.nodes for ref in ir.references(node)}
     _ports(draft)
     _wire(draft)
     steps = tuple(s for n in graph.nodes if (s := _step(n, draft)) is not None)
@@ -200,8 +203,7 @@ def _called(call: ir.Call, draft: _Draft) -> Step | None:
         elif isinstance(operand, ir.Constant):
             draft.no(call.span, f"the constant given to `{port}` of `{call.stage}`")
     outputs = {port: draft.wires[ir.Ref(call.id, port)] for port, _ in call.results}
-    used = {ref for node in draft.graph.nodes for ref in ir.references(node)}
-    outputs = {port: wire for port, wire in outputs.items() if ir.Ref(call.id, port) in used}
+    outputs = {port: wire for port, wire in outputs.items() if ir.Ref(call.id, port) in draft.read}
     version = call.version if isinstance(call.version, int) else 0
     return Step(call.stage, inputs, outputs, version)
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import networkx as nx
+
 from .model import BACKENDS, FILES
 from .overlay import Data
 
@@ -102,15 +104,12 @@ def _steps(steps: list[Data], own: set[str]) -> list[Data]:
 
 def ordered_steps(steps: list[Data]) -> list[Data]:
     """Steps behind those they read from; among those that could run, the first as written. Cycles stay as they are."""
-    made = {tensor for step in steps for tensor in step.get("output_map", {}).values()}
-    ready: set[str] = set()
-    left = list(steps)
-    ordered: list[Data] = []
-    while left:
-        able = [s for s in left if all(t in ready or t not in made for t in s.get("input_map", {}).values())]
-        if not able:
-            return ordered + left
-        ordered.append(able[0])
-        left.remove(able[0])
-        ready.update(able[0].get("output_map", {}).values())
-    return ordered
+    maker = {t: n for n, step in enumerate(steps) for t in step.get("output_map", {}).values()}
+    reads: nx.DiGraph[int] = nx.DiGraph()
+    reads.add_nodes_from(range(len(steps)))
+    for number, step in enumerate(steps):
+        reads.add_edges_from((maker[t], number) for t in step.get("input_map", {}).values() if t in maker)
+    try:
+        return [steps[number] for number in nx.lexicographical_topological_sort(reads)]
+    except nx.NetworkXUnfeasible:
+        return steps

@@ -45,7 +45,8 @@ def ensemble_of(data: Data, name: str, callees: Callees) -> Ensemble | list[str]
         wires.problems.append("the ensemble has no steps")
     if wires.problems:
         return wires.problems
-    order = [written.index(s) for s in ordered_steps(written)]
+    places = {id(step): number for number, step in enumerate(written)}
+    order = [places[id(step)] for step in ordered_steps(written)]
     settings = {"max_inflight": limit} if (limit := data["ensemble_scheduling"].get("max_inflight_requests")) else {}
     title = data.get("name", name)
     return Ensemble(
@@ -126,9 +127,8 @@ def _joined(steps: list[Data], outputs: tuple[Tensor, ...], wires: _Wires) -> No
         if output.tensor not in there:
             guess = did_you_mean(output.tensor, there)
             wires.problems.append(f"nothing makes the output `{output.tensor}`" + (f"; {guess}" if guess else ""))
-    try:
-        cycle = [start for start, _ in nx.find_cycle(reads)]
-    except nx.NetworkXNoCycle:
+    if nx.is_directed_acyclic_graph(reads):
         return
+    cycle = [start for start, _ in nx.find_cycle(reads)]
     shown = " -> ".join(f"step {n} (`{steps[n - 1].get('model_name', '')}`)" for n in (*cycle, cycle[0]))
     wires.problems.append(f"steps wait for each other: {shown}")
