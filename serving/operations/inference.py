@@ -142,6 +142,7 @@ class Inference:
                 priority=given.priority,
                 id=call.id or None,
                 headers=call.headers or None,
+                sequence=given.sequence,
             )
         except RequestError as error:
             if self._telemetry is not None:
