@@ -162,6 +162,7 @@ class Engine:
         self.end(
             [(r, Unavailable("stopped before it was answered", pipeline=r.pipeline, request_id=r.id)) for r in left]
         )
+        after.stop_makers()
         self.clock.close()
         self._workers.stop(timeout)
         self.flow.pump.close(self.stages)

@@ -68,18 +68,18 @@ class Graphs:
                 self._recursive(cycle)
             for one in order.items:
                 self.done[one] = _typed(one, self)
+            for one in dict.fromkeys(p for cycle in order.cycles for p in cycle):
+                _typed(one, self)  # checked like all others, once those they call besides one another are done
         return self.done[pipeline]
 
     def _needs(self, pipeline: PipelineBinding) -> list[PipelineBinding]:
         return [p for p in callees(pipeline) if p not in self.done]
 
     def _recursive(self, cycle: tuple[PipelineBinding, ...]) -> None:
-        """E0207. Their bodies are checked like all others, but none of them has a graph."""
+        """E0207. None of them has a graph."""
         at = callees(cycle[-1])[cycle[0]]
         self.sink.add(Recursion(at, cycle[0].name, tuple(p.name for p in cycle[1:])).diagnostic())
         self.done.update((p, None) for p in cycle)
-        for one in cycle:
-            _typed(one, self)
 
 
 def _typed(pipeline: PipelineBinding, graphs: Graphs) -> ir.Graph | None:

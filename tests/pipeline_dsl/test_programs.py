@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from executor.engine import Engine
+from executor.streaming.answer import StreamResponse
 from pipeline_dsl import render
 from pipeline_dsl.check import Options
 from pipeline_dsl.compile import check_path, compile_path
@@ -68,6 +69,8 @@ def test_it_runs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for name, pipeline in engine.plan.pipelines.items():
             inputs = {port.name: _value(port) for port in pipeline.inputs if not port.type.optional}
             response = engine.submit(name, inputs).result(30)
+            if isinstance(response, StreamResponse):
+                response.wait()
             assert set(response) == {port.name for port in pipeline.outputs}
     finally:
         engine.stop(5)
