@@ -89,9 +89,9 @@ def diagnostics() -> str:
 def stock() -> str:
     parts = [
         "# Stock stages\n",
-        "Made from `pipeline_dsl/std/` by `scripts/reference.py`. They come with the language: import them by name, as in",
-        '`from "@std/post.pipe" import softmax, topk`. What they compute stays where its input is, on the host or on a',
-        "device. Their code is `backends/stock/`.",
+        "Made from `pipeline_dsl/std/` by `scripts/reference.py`. They come with the language: import them by name, as",
+        'in `from "@std/post.pipe" import softmax, topk`. What they compute stays where its input is, on the host or',
+        "on a device. Their code is `backends/stock/`.",
     ]
     for path in stock_modules():
         source = read(STOCK_FOLDER / path.removeprefix(STOCK))

@@ -55,7 +55,7 @@ def _box(name: str, box: Box, indent: str) -> Iterator[str]:
         left, right = _BRACKETS[box.kind]
         yield f"{indent}{name}{left}{_quoted(*lines)}{right}"
         return
-    yield f"{indent}subgraph {name}[{_quoted(*lines)}]"
+    yield f"{indent}subgraph {name}[{_quoted(' · '.join(lines))}]"  # Mermaid keeps room for one line
     for i, panel in enumerate(box.panels):
         yield from _panel(f"{name}_{i}", panel, indent + "  ")
     yield f"{indent}end"

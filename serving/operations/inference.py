@@ -68,7 +68,7 @@ class Inference:
         try:
             given = options(call)
             response = await self._submit(served, call, wanted, given, lease)
-            self._record(served, call, response)
+            self._ended(served, call, response)
             return _answer(served, call, response, lease, {TIMINGS: timings(response)} if given.timings else None)
         finally:
             deployment.release()
@@ -95,7 +95,7 @@ class Inference:
                         yield _answer(served, call, piece, lease, {FINAL: False}, final=False)
                 if given.empty_final:
                     yield _answer(served, call, {}, None, {FINAL: True})
-            self._record(served, call, response)
+            self._ended(served, call, response)
         finally:
             deployment.release()
             if lease is not None:
@@ -131,7 +131,7 @@ class Inference:
             raise DeadlineExceeded("the deadline had passed when the request came in", pipeline=served.name)
         deployment = served.deployment
         deployment.last_ms[served.name] = time.time_ns() // 1_000_000
-        deployment.gather.arrived(asyncio.get_running_loop().time(), deployment.active)
+        deployment.gather.arrived(asyncio.get_running_loop().time(), max(deployment.active, call.company))
         began = time.monotonic_ns()
         try:
             return await deployment.engine.asubmit(
@@ -149,8 +149,8 @@ class Inference:
                 self._telemetry.failed(served, call, began, error)
             raise
 
-    def _record(self, served: Served, call: InferCall, response: Response) -> None:
-        """An answered request, for spans and traces."""
+    def _ended(self, served: Served, call: InferCall, response: Response) -> None:
+        """A request has its whole answer: for those who look on."""
         if self._telemetry is not None:
             self._telemetry.answered(served, call, response)
         if self._settings.tracing:

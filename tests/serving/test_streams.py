@@ -48,6 +48,10 @@ pipeline words(n: i64) -> (word: stream string, length: stream i64, n: i64) {
   word, length = count(n)
   return word, length, n = same(n)
 }
+pipeline late(n: i64) -> (word: stream string, words: i64) {
+  word, length = count(n)
+  return word, words = len(collect(word))
+}
 pipeline forever(n: i64) -> (word: stream string) { return word = endless(n) }
 pipeline broken(n: i64) -> (word: stream string) { return word = breaks(n) }
 pipeline plain(n: i64) -> (n: i64) { return n = same(n) }
@@ -113,6 +117,14 @@ def test_without_the_empty_response_the_elements_are_all(triton: Any) -> None:
     triton.async_stream_infer("plain", [n(7)])
     answer, _ = stream.next()
     assert (values(answer), is_final(answer)) == ({"n": [7]}, True)
+    triton.stop_stream()
+
+
+def test_an_output_that_needs_the_whole_stream_is_the_last(triton: Any) -> None:
+    stream = Stream(triton)
+    triton.async_stream_infer("late", [n(2)], enable_empty_final_response=True)
+    answers = [values(stream.next()[0]) for _ in range(4)]
+    assert answers == [{"word": [b"w0"]}, {"word": [b"w1"]}, {"words": [2]}, {}]
     triton.stop_stream()
 
 
