@@ -99,6 +99,7 @@ class InferApp:
                         started = True
                         await _start(send)
                     await _event(send, generated(answer))
+                    await asyncio.sleep(0)  # a stream that is always ready must not keep the others from their turn
             except RequestError as error:
                 if not started:
                     raise
