@@ -6,7 +6,7 @@
 #   make bench   measured figures beside their budgets
 #   make bless   write the golden files anew; read the diff before you commit it
 #   make size    lines per file, largest last
-#   make peers   a real Triton server to compare with, in .peers/; `pytest -m peers` uses it
+#   make peers   a real Triton server and perf_analyzer, in .peers/; `pytest -m peers` uses them
 
 PYTHON ?= python3
 VENV := .venv

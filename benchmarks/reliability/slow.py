@@ -7,6 +7,8 @@ import time
 from contextlib import ExitStack, closing
 from http.client import HTTPConnection
 
+from benchmarks.serving.trees import cpu_seconds
+
 from .server import Server, quantile, running
 
 BODY = b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [0, 1, 2, 3]}]}'
@@ -37,6 +39,15 @@ def _quick(server: Server, times: int) -> list[float]:
     return took
 
 
+def _settle(server: Server) -> None:
+    """Wait until it does nothing more for those that do not read, a minute at most."""
+    for _ in range(60):
+        before = cpu_seconds(server.pid)
+        time.sleep(1)
+        if cpu_seconds(server.pid) - before < 0.1:
+            return
+
+
 def slow(scale: float) -> dict[str, object]:
     """The quick client alone, beside slow headers, beside streams that nobody reads, and alone again."""
     times = max(500, int(10_000 * scale))
@@ -57,8 +68,9 @@ def slow(scale: float) -> dict[str, object]:
         with ExitStack() as held:
             for _ in range(200):
                 held.enter_context(_connected(server, _request("/v2/models/endless/generate_stream", b"{}")))
-            time.sleep(3)  # until their sockets are full
             measured("200 that do not read")
+            _settle(server)
+            measured("their sockets full")
         time.sleep(1)
         measured("alone again")
     return found
