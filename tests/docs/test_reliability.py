@@ -13,7 +13,7 @@ TESTS = sorted(set(re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", PAGE)))
 
 
 def test_every_promise_of_the_page_has_a_row() -> None:
-    rows = re.findall(r"(?m)^\| (R\d+) ", PAGE)
+    rows = re.findall(r"(?m)^\| (R\d+) ", PAGE.partition("## Clients")[0])
     assert len(rows) == len(set(rows)) >= 20
     assert len(TESTS) > 20
 
