@@ -22,6 +22,8 @@ from .convert import array, describe, ragged, scalar
 from .shapes import Dims, Mismatch, RaggedDims, Sizes, check_bounds
 from .values import InvalidInput, Ragged, Value
 
+_ndarray = np.ndarray
+
 _MAX_DEPTH = 200
 """Levels of nesting in a JSON value."""
 
@@ -29,7 +31,7 @@ _MAX_DEPTH = 200
 class InputCheck:
     """Converts and checks the values of one input. Safe to call from several threads."""
 
-    __slots__ = ("_dims", "_dtype", "_numpy", "_ragged", "_rank", "deferred", "name", "type")
+    __slots__ = ("_arrays", "_dims", "_dtype", "_numpy", "_ragged", "_rank", "deferred", "name", "type")
 
     def __init__(self, name: str, declared: TensorType) -> None:
         self.name = name
@@ -39,12 +41,18 @@ class InputCheck:
         self._rank = declared.rank
         self._ragged = RaggedDims(declared.dims) if declared.is_ragged else None
         self._dims = Dims(declared.dims) if declared.dims and not declared.is_ragged else None
+        self._arrays = self._dims if declared.dtype.numeric else None
+        """Of what may come as an array and be taken as it is."""
         self.deferred = declared.is_ragged or (self._dims is not None and self._dims.deferred)
         """Sizes need a second look, when all names are known: `settle`."""
 
     def __call__(self, value: Any, sizes: Sizes) -> Value:
         """The value as stages get it. InvalidInput if it does not fit; new names are added to `sizes`."""
         try:
+            if type(value) is _ndarray and self._arrays is not None and value.dtype is self._numpy:
+                value = _read_only(value)
+                self._arrays.match(value.shape, sizes)
+                return value
             if value is None and self._dtype.name != "json":
                 return self._absent()
             value = self._converted(value)
@@ -70,11 +78,7 @@ class InputCheck:
 
     def _converted(self, value: Any) -> Value:
         if self._dims is not None:
-            if type(value) is np.ndarray and value.dtype is self._numpy and self._dtype.numeric:
-                found = value if value.flags.c_contiguous else np.ascontiguousarray(value)
-            else:
-                found = self._array(value)
-            return _read_only(found)
+            return _read_only(self._array(value))
         if self._ragged is not None:
             return self._rows(value)
         found = scalar(value, self._dtype)
@@ -206,7 +210,12 @@ def _refuse_single(value: Any, declared: TensorType) -> None:
 
 
 def _read_only(value: Any) -> Any:
-    if value.flags.writeable:
+    """A view that can not be written through; of a copy, if its items do not lie one behind the other."""
+    flags = value.flags
+    if not flags.c_contiguous:
+        value = np.ascontiguousarray(value)
+        flags = value.flags
+    if flags.writeable:
         value = value.view()
-        value.flags.writeable = False
+        value.setflags(write=False)
     return value

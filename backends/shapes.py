@@ -60,7 +60,11 @@ class Dims:
             raise Mismatch(f"{self._text} has {self._least} dims, found {len(shape)}")
         for axis, target in self._checks:
             found = shape[axis]
-            if found != target and not match_size(target, found, sizes):
+            if found == target:
+                continue
+            if type(target) is str and target not in sizes:  # most often: a name that is met for the first time
+                sizes[target] = found
+            elif not match_size(target, found, sizes):
                 expected = _expected(target, sizes)
                 raise Mismatch(f"dim {axis % len(shape)} must be {expected}, found {found}")
 

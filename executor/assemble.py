@@ -10,7 +10,8 @@ packs ragged ports as the stage's rule says. `scatter` is the way back for one r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
     from .node import Call
 
 
-class Gathered(NamedTuple):
+@dataclass(slots=True)
+class Gathered:
     """What a batch is made of, and what is needed to take its outputs apart."""
 
     inputs: tuple[Value, ...]
@@ -52,6 +54,7 @@ class Gathered(NamedTuple):
 
 
 _NO_LENGTHS: dict[str, Array] = {}
+_ndarray = np.ndarray
 
 
 class Assembler:
@@ -228,7 +231,7 @@ class Assembler:
         """A backend's outputs with ragged ones as `Ragged`, and arrays closed for writing."""
         if not self._ragged_out:
             for value in values:
-                if type(value) is np.ndarray:
+                if type(value) is _ndarray:
                     value.setflags(write=False)
             return tuple(values)
         made = list(values)
@@ -274,6 +277,8 @@ def scatter(outputs: Sequence[Value], offsets: Offsets, binding: Binding, lo: in
     rows_apart = binding == "rows"
     if lo == 0 and hi == len(offsets) - 1:
         own = offsets if rows_apart else None
+        if len(outputs) == 1 and type(outputs[0]) is not Ragged:
+            return (Stack(outputs[0], own),)
         return tuple([Jagged(v, own) if type(v) is Ragged else Stack(v, own) for v in outputs])
     first, last = offsets[lo], offsets[hi]
     own = [o - first for o in offsets[lo : hi + 1]] if rows_apart else None

@@ -27,19 +27,22 @@ class Deaths:
 class Layout:
     """An immutable list of elements."""
 
-    __slots__ = ("_cuts", "_deadline_ns", "_members", "_requests", "_seen", "executions", "owners")
+    __slots__ = ("_cuts", "_members", "_requests", "_seen", "deadline_ns", "executions", "owners")
 
     def __init__(self, owners: tuple[Element, ...]) -> None:
         self.owners = owners
         self.executions: list[Fields] = []
         """What ran for all of them together: the fields of `request.Execution`."""
         self._cuts: dict[tuple[int, int], Layout] | None = None
-        self._deadline_ns: int | None = None
         self._members: frozenset[Element] | None = None
         self._requests: int | None = None
         self._seen = -1
+        self.deadline_ns = NEVER
+        """The earliest of its elements'; NEVER if none has one."""
         for owner in owners:
             owner.layouts.append(self)
+            if owner.deadline_ns is not None and owner.deadline_ns < self.deadline_ns:
+                self.deadline_ns = owner.deadline_ns
 
     def __len__(self) -> int:
         return len(self.owners)
@@ -62,13 +65,6 @@ class Layout:
         if self._requests is None:
             self._requests = len({owner.serial for owner in self.owners})
         return self._requests
-
-    @property
-    def deadline_ns(self) -> int:
-        """The earliest of its elements'; NEVER if none has one."""
-        if self._deadline_ns is None:
-            self._deadline_ns = min(NEVER if o.deadline_ns is None else o.deadline_ns for o in self.owners)
-        return self._deadline_ns
 
     def cut(self, lo: int, hi: int) -> Layout:
         """Elements lo..hi; the whole is the layout itself."""

@@ -56,7 +56,8 @@ def _arrays(column: Stack, copies: CopySink) -> list[Value]:
     for i, part in enumerate(parts):
         if part.nbytes < limit:
             copied += part.nbytes
-            parts[i] = _closed(part.copy())
+            parts[i] = own = part.copy()
+            own.setflags(write=False)
     if copied:
         copies.copied(copied, "egress")
     return parts

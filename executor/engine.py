@@ -130,13 +130,13 @@ class Engine:
         with self._idle:
             if self._state == "ready":
                 self._state = "draining"
+            self.flow.watched = True
             self._sequences_go_on = sequences and self._state == "draining"
             return self._idle.wait_for(self._at_rest, timeout)
 
     def _rested(self) -> None:
         """(locked) An instance was freed."""
-        if self._state != "ready":
-            self._idle.notify_all()
+        self._idle.notify_all()
 
     def _at_rest(self) -> bool:
         if self._state == "stopped":
@@ -154,6 +154,7 @@ class Engine:
                 return
             loading = self._state == "new"
             self._state = "stopped"
+            self.flow.watched = True
             after = Aftermath((), self.clock.now)
             for scope in tuple(self.flow.shadows):
                 scope.abandon(after)
@@ -249,12 +250,12 @@ class Engine:
             inputs,
             sink,
             self.clock.now(),
-            outputs=outputs,
-            timeout=timeout,
-            priority=priority,
-            id=id,
-            headers=headers,
-            sequence=sequence,
+            outputs,
+            timeout,
+            priority,
+            id,
+            headers,
+            sequence,
         )
         if request.variant.streams:
             request.answer = StreamAnswer(request, self.flow)
@@ -278,7 +279,7 @@ class Engine:
     def _admit(self, requests: list[Request]) -> list[tuple[Request, RequestError]]:
         """Take requests in, or into the line before the door; those that are refused, with why."""
         refused: list[tuple[Request, RequestError]] = []
-        accepted: list[Request] = []
+        timed: list[Request] = []
         entered: list[Request] = []
         with self.lock:
             for request in requests:
@@ -297,12 +298,12 @@ class Engine:
                         entered.append(request)
                     if door.rate is not None:
                         door.rate.spend(request)
-                    accepted.append(request)
+                    if request.deadline_ns is not None or door.policy.queue_timeout_ns:
+                        timed.append(request)
                 except (Overloaded, InvalidArgument) as error_of_door:
                     refused.append((request, error_of_door))
-        for request in accepted:
-            if request.deadline_ns is not None or self.doors[request.pipeline].policy.queue_timeout_ns:
-                self._set_timer(request)
+        for request in timed:
+            self._set_timer(request)
         self._enter(entered)
         return refused
 
@@ -376,11 +377,7 @@ class Engine:
                     after.bereft |= element.circuit.every_stage
                 if isinstance(element, Request):
                     final.append((element, outcome))
-                    entering += self._leave(element, outcome)
-                    door = self.doors[element.pipeline]
-                    if door.refused:
-                        after.ends += door.refused
-                        door.refused = []
+                    entering += self._leave(element, outcome, after)
                 elif isinstance(element, Child) and isinstance(outcome, RequestError):
                     element.leave()
                     self._lost(element, outcome, after)
@@ -405,9 +402,10 @@ class Engine:
         else:
             scope.lost(child, error, after)
 
-    def _leave(self, request: Request, outcome: Outcome) -> list[Request]:
+    def _leave(self, request: Request, outcome: Outcome, after: Aftermath) -> list[Request]:
         """(locked) Book a request's end; the requests that may enter in its place."""
-        stats = self._stats[request.pipeline]
+        answered = not isinstance(outcome, RequestError)
+        stats, door = self._stats[request.pipeline], self.doors[request.pipeline]
         if isinstance(outcome, RequestError):
             stats.failed(outcome.reason)
         else:
@@ -419,7 +417,11 @@ class Engine:
             reason = outcome.reason if isinstance(outcome, RequestError) else "success"
             end = self.clock.now()
             self.recorder.requests.append(RequestRecord(request.id, request.pipeline, request.arrived_ns, end, reason))
-        return self.doors[request.pipeline].finish(request, not isinstance(outcome, RequestError))
+        entering = door.finish(request, answered)
+        if door.refused:
+            after.ends += door.refused
+            door.refused = []
+        return entering
 
     # ---- figures
 

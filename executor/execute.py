@@ -55,7 +55,7 @@ Produced = tuple[Call, Layout, Columns]
 
 
 class Run:
-    """What one instance does with groups, one after the other: `run`, then read `produced` and `failed`."""
+    """What one instance does with groups, one after the other: `run`, read what came of it, `clear`."""
 
     __slots__ = ("_later", "begun", "budget", "ended_ns", "failed", "ledger", "now", "produced", "slot", "stage")
 
@@ -83,15 +83,14 @@ class Run:
 
     def run(self, entries: Sequence[Entry]) -> None:
         """Run a group. Does not raise for anything a stage does."""
-        self.produced, self.failed = [], []
         parts: list[Part] = []
         now = self.ended_ns = self.now()
         for entry in entries:
-            cohort: Cohort | None = entry.cohort
-            if entry.deadline_ns <= now or entry.cohort.layout.living() is not None:
-                cohort = self._living(entry, now)
-            if cohort is not None:
+            cohort = entry.cohort
+            if entry.deadline_ns > now and cohort.layout.living() is None:
                 parts.append((entry.node, cohort, entry.arrived_ns))
+            elif (left := self._living(entry, now)) is not None:
+                parts.append((entry.node, left, entry.arrived_ns))
         if not parts:
             return
         if len(parts) > 1:
@@ -102,6 +101,14 @@ class Run:
             self._batch(parts, now)
         else:
             self._each(parts)
+
+    def clear(self) -> None:
+        """An instance that rests keeps nothing alive."""
+        self.produced = []
+        if self.failed:
+            self.failed = []
+        if self.begun:
+            self.begun = []
 
     # ---- before
 
@@ -132,7 +139,8 @@ class Run:
     def _batch(self, parts: list[Part], start: int, again: bool = False) -> None:
         """Run parts as one batch; on failure halve it or give up."""
         stage = self.stage
-        stats = stage.stats(parts[0][0].name, self.slot)
+        name = parts[0][0].name
+        stats = self.slot.stats.get(name) or stage.stats(name, self.slot)
         try:
             gathered = stage.assembler.gather(parts, stats)
             most = stage.max_rows

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from .execute import Produced, Run
 
 Ends = list[tuple[Element, Outcome]]
+Work = tuple[StageRuntime, Slot, list[Entry]]
+"""A group and the instance that was taken for it."""
 
 
 class Flow:
@@ -63,6 +65,8 @@ class Flow:
         self.workers = workers
         self.end = end
         self.rested = rested
+        self.watched = False
+        """Whether anybody waits for instances to rest: else nobody need be told."""
         self.recorder = recorder
         self.tap = tap
         self.random = random.Random()
@@ -142,8 +146,14 @@ class Flow:
         self.tally.copied(node.name, copies)
         return cohort
 
-    def _execute(self, stage: StageRuntime, slot: Slot, entries: list[Entry]) -> Task | None:
-        """Worker: run a group, hand on what it made; the next task for this thread."""
+    def _execute(self, stage: StageRuntime, slot: Slot, entries: list[Entry]) -> None:
+        """Worker: run a group, hand on what it made, and so on with what is next for this thread."""
+        work: Work | None = (stage, slot, entries)
+        while work is not None:
+            work = self._run(*work)
+
+    def _run(self, stage: StageRuntime, slot: Slot, entries: list[Entry]) -> Work | None:
+        """Worker: run a group, hand on what it made; the next group for this thread."""
         run = slot.run
         if self.tap is not None:
             for entry in entries:
@@ -153,6 +163,19 @@ class Flow:
         except Exception as error:  # ours, not the stage's: no request may hang for it
             for entry in entries:
                 self.internal_error(entry.node, entry.cohort.layout.owners, error)
+        for entry in entries:
+            entry.done = True
+        entries.clear()  # whoever started this thread holds the list, and what it ran on need not be kept
+        produced = run.produced
+        if len(produced) == 1 and not run.failed and not run.begun and self.tap is None and stage.order is None:
+            node, layout, columns = produced[0]
+            if node.then is not None:  # straight on, the most frequent case by far
+                produced.clear()
+                return self.post([(node.then, Cohort(layout, columns))], run.ended_ns, stage, slot)
+        return self._go_further(stage, slot, run)
+
+    def _go_further(self, stage: StageRuntime, slot: Slot, run: Run) -> Work | None:
+        """Worker: what came of a group takes its ways; the next group for this thread."""
         passage = Passage(self)
         if run.failed:
             passage.ended = [(f.element, f.error) for f in run.failed]
@@ -162,36 +185,36 @@ class Flow:
             self._show(self.tap, run)
         for node, layout, columns in run.produced if stage.order is None else self._in_turn(stage.order, run, slot):
             self.propagate(node.edges, layout, columns, passage)
-        if begun := run.begun:
-            run.begun = []
-        run.produced, run.failed = [], []  # an instance that rests keeps nothing alive
-        for entry in entries:
-            entry.done = True
-        task = self.hand_on(passage, run.ended_ns, stage, slot)
+        begun = run.begun
+        run.clear()
+        work = self._hand_on(passage, run.ended_ns, stage, slot)
         if begun:
             self.pump.begin(begun)
-        return task
+        return work
 
     def _in_turn(self, order: Order[Produced], run: Run, slot: Slot) -> list[Produced]:
         """What may go on now that a batch has ended."""
         with self.lock:
             return order.settle(slot.ticket, run.produced)
 
-    def hand_on(
-        self, passage: Passage, now: int, stage: StageRuntime, slot: Slot, *, advanced: bool = False
-    ) -> Task | None:
-        """Worker: free an instance and go on with what it made; the next task for this thread.
+    def advanced(self, passage: Passage, now: int, stage: StageRuntime, slot: Slot) -> Task | None:
+        """Worker: an instance made elements of a stream, and it is the inbox's turn; the next task for this thread."""
+        work = self._hand_on(passage, now, stage, slot, advanced=True)
+        return None if work is None else partial(self._execute, *work)
 
-        advanced: it made elements of a stream, and it is the inbox's turn."""
+    def _hand_on(
+        self, passage: Passage, now: int, stage: StageRuntime, slot: Slot, *, advanced: bool = False
+    ) -> Work | None:
+        """Worker: free an instance and go on with what it made; the next group for this thread."""
         if passage.behind:
             passage.ready += passage.behind
-        task = self.post(passage.ready, now, stage, slot, advanced)
+        work = self.post(passage.ready, now, stage, slot, advanced)
         if passage.done or passage.ended:
-            if task is not None:  # callbacks may block, and no instance waits for them
-                self.workers.put(task)
+            if work is not None:  # callbacks may block, and no instance waits for them
+                self.workers.put(partial(self._execute, *work))
             self._finish(passage)
             return None
-        return task
+        return work
 
     def _show(self, tap: Tap, run: Run) -> None:
         """What a group came to, before it goes on and requests are answered."""
@@ -217,7 +240,7 @@ class Flow:
         stage: StageRuntime | None = None,
         slot: Slot | None = None,
         advanced: bool = False,
-    ) -> Task | None:
+    ) -> Work | None:
         """Put cohorts into inboxes and free the slot that made them. From a worker: what to run on with."""
         entries: list[Entry] = []
         for node, cohort in ready:
@@ -229,7 +252,7 @@ class Flow:
                     entries += self._entries(node, cohort, now)
             except Exception as error:  # out of memory, mostly: no request may hang for it
                 self.internal_error(node, cohort.layout.owners, error)
-        task: Task | None = None
+        work: Work | None = None
         refused: Ends = []
         run_on = slot is not None and slot.thread is None
         with self.lock:
@@ -242,19 +265,20 @@ class Flow:
                 idle = target.idle_slot(entry.rows)
                 if idle is None:
                     refused += self._put(target, entry, now)
-                elif run_on and task is None and idle.thread is None and not entry.node.background:
-                    task = partial(self._execute, target, idle, [entry])
+                elif run_on and work is None and idle.thread is None and not entry.node.background:
+                    work = target, idle, [entry]
                 else:
                     (idle.thread or self.workers).put(partial(self._execute, target, idle, [entry]))
-            if stage is not None and any(stage.levels):
+            if stage is not None and stage.waiting:
                 refused += self._dispatch(stage, now)
             if slot is not None:
                 if slot.ready and stage is not None:
                     self.pump.resume(stage, slot)
-                self.rested()
+                if self.watched:
+                    self.rested()
         if refused:
             self.end(refused)
-        return task
+        return work
 
     def _entries(self, node: Call, cohort: Cohort, now: int) -> list[Entry]:
         """A cohort whose values, size or timeout need a look before it enters the inbox."""
@@ -285,7 +309,7 @@ class Flow:
         while (taken := stage.take(now)) is not None:
             slot, entries = taken
             (slot.thread or self.workers).put(partial(self._execute, stage, slot, entries))
-        if any(stage.levels) and (until := stage.wait_until(now)) != NEVER:
+        if stage.waiting and (until := stage.wait_until(now)) != NEVER:
             stage.set_timer(until, partial(self._look, stage))
         return late
 

@@ -43,9 +43,7 @@ class Ingress:
         self.plan = plan
         self.stages = stages
         self._refused = refused
-        self._checks = {name: RequestCheck(p.inputs, p.bounds) for name, p in plan.pipelines.items()}
-        self._optional = {name: any(i.type.optional for i in p.inputs) for name, p in plan.pipelines.items()}
-        self._defaults = {name: any(i.has_default for i in p.inputs) for name, p in plan.pipelines.items()}
+        self._pipelines = {name: _Checked(p) for name, p in plan.pipelines.items()}
         self._variants: dict[tuple[str, tuple[str, ...] | None], Variant] = {}
         self._serials = count(1)
 
@@ -60,41 +58,47 @@ class Ingress:
         inputs: Mapping[str, Any],
         sink: Sink,
         now: int,
-        *,
-        outputs: Sequence[str] | None,
-        timeout: float | None,
-        priority: int | None,
-        id: str | None,
+        outputs: Sequence[str] | None = None,
+        timeout: float | None = None,
+        priority: int | None = None,
+        id: str | None = None,
         headers: Mapping[str, str] | None = None,
         sequence: SequenceInfo | None = None,
     ) -> Request:
         """A checked request. NotFound for an unknown pipeline or output, InvalidArgument for wrong inputs."""
         serial = next(self._serials)
         request_id = id or f"r{serial}"
-        plan = self.plan.pipelines.get(pipeline)
-        if plan is None:
+        checked = self._pipelines.get(pipeline)
+        if checked is None:
             hint = did_you_mean(pipeline, self.plan.pipelines) or f"pipelines: {', '.join(self.plan.pipelines)}"
             raise NotFound(f"there is no pipeline `{pipeline}`; {hint}", request_id=request_id)
-        variant = self._variant(plan, outputs)
+        plan = checked.plan
+        variant = self._variants.get((pipeline, None if outputs is None else tuple(outputs)))
+        if variant is None:
+            variant = self._wired(plan, outputs)
         try:
-            values, sizes = self._checks[pipeline](inputs)
+            values, sizes = checked.check(inputs)
             if plan.sequence or sequence is not None:
                 _check_sequence(plan, sequence)
         except InvalidInput as error:
             self._refused(pipeline, InvalidArgument.reason)
             raise InvalidArgument(str(error), pipeline=pipeline, request_id=request_id) from None
-        if self._defaults[pipeline]:
+        if checked.defaults:
             values = tuple(v if p.name in inputs else _default(p, sizes) for v, p in zip(values, plan.inputs))
+        nbytes = 0
+        for value in values:
+            if value is not None:
+                nbytes += size_of(value)
         request = Request(
             request_id,
             serial,
             pipeline,
             variant,
             values,
-            sum([size_of(v) for v in values if v is not None]),
+            nbytes,
             sizes.get(ROWS, 1),
             now,
-            _deadline(plan, timeout, now),
+            None if timeout is None and not plan.timeout_ns else _deadline(plan, timeout, now),
             priority or 0,
             sink,
             {name.lower(): value for name, value in headers.items()} if headers else None,
@@ -102,27 +106,37 @@ class Ingress:
         request.sequence = sequence
         return request
 
-    def _variant(self, plan: PipelinePlan, outputs: Sequence[str] | None) -> Variant:
-        key = (plan.name, None if outputs is None else tuple(outputs))
-        found = self._variants.get(key)
-        if found is None:
-            try:
-                found = build(plan, outputs, self.stages)
-            except KeyError as error:
-                names = [o.name for o in plan.outputs]
-                hint = did_you_mean(str(error.args[0]), names) or f"outputs: {', '.join(names)}"
-                raise NotFound(f"there is no output `{error.args[0]}`; {hint}", pipeline=plan.name) from None
-            if len(self._variants) < MAX_VARIANTS:
-                found = self._variants.setdefault(key, found)
-        return found
+    def _wired(self, plan: PipelinePlan, outputs: Sequence[str] | None) -> Variant:
+        """A new variant, kept for the next request that wants the same."""
+        try:
+            made = build(plan, outputs, self.stages)
+        except KeyError as error:
+            names = [o.name for o in plan.outputs]
+            hint = did_you_mean(str(error.args[0]), names) or f"outputs: {', '.join(names)}"
+            raise NotFound(f"there is no output `{error.args[0]}`; {hint}", pipeline=plan.name) from None
+        if len(self._variants) < MAX_VARIANTS:
+            made = self._variants.setdefault((plan.name, None if outputs is None else tuple(outputs)), made)
+        return made
 
     def cohorts(self, requests: Iterable[Request]) -> list[tuple[Variant, Cohort]]:
         """Admitted requests as cohorts: one for each variant and each set of optional inputs that are there."""
         groups: dict[Any, list[Request]] = {}
         for request in requests:
-            there = tuple(v is None for v in request.values) if self._optional[request.pipeline] else ()
-            groups.setdefault((request.variant, there), []).append(request)
-        return [(variant, _cohort(group)) for (variant, _), group in groups.items()]
+            variant = request.variant
+            key = (variant, tuple(v is None for v in request.values)) if variant.optional else variant
+            groups.setdefault(key, []).append(request)
+        return [(group[0].variant, _cohort(group)) for group in groups.values()]
+
+
+class _Checked:
+    """A pipeline, and what its inputs must be."""
+
+    __slots__ = ("check", "defaults", "plan")
+
+    def __init__(self, plan: PipelinePlan) -> None:
+        self.plan = plan
+        self.check = RequestCheck(plan.inputs, plan.bounds)
+        self.defaults = any(i.has_default for i in plan.inputs)
 
 
 def _cohort(requests: list[Request]) -> Cohort:

@@ -50,7 +50,7 @@ Going = tuple[Sequence[Edge], Layout, Columns]
 class Node:
     """One place that cohorts arrive at; what it is called, what it reads and who reads it."""
 
-    __slots__ = ("arguments", "background", "direct", "edges", "inner", "join", "name", "stage")
+    __slots__ = ("arguments", "background", "direct", "edges", "inner", "join", "name", "stage", "then")
 
     def __init__(self, name: str, arguments: Arguments, sides: int) -> None:
         self.name = name
@@ -64,6 +64,13 @@ class Node:
         """It is served when nothing else waits."""
         self.inner = False
         """Its elements are children."""
+        self.then: Call | None = None
+        """The one call that all it makes goes to as it is, if that is so: nothing is to be looked at on the way."""
+
+    def lead(self, edges: Sequence[Edge]) -> None:
+        """Say where what it makes goes."""
+        self.edges = tuple(edges)
+        self.then = _straight(self.edges)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name})"
@@ -171,6 +178,15 @@ class Yield(Node):
 
     def arrive(self, cohort: Cohort, passage: Passage) -> Sequence[Going]:
         return ((self.construct.edges, cohort.layout, cohort.columns),)
+
+
+def _straight(edges: tuple[Edge, ...]) -> Call | None:
+    """The call at the end of edges that are one, which changes nothing."""
+    if len(edges) != 1 or edges[0].columns is not None:
+        return None
+    target = edges[0].target
+    as_it_is = target.join is None and target.direct and not target.background
+    return target if isinstance(target, Call) and as_it_is else None
 
 
 def _argument(argument: Argument, layout: Layout, sides: Sequence[Columns]) -> Column | None:

@@ -168,7 +168,8 @@ class Response(Mapping[str, Value]):
         self.arrived_ns = request.arrived_ns
         self.finished_ns = finished_ns
         self._outputs = outputs
-        self._runs = [layout.executions for layout in request.layouts]
+        layouts = request.layouts
+        self._runs = [layouts[0].executions] if len(layouts) == 1 else [layout.executions for layout in layouts]
         if request.runs:
             self._runs += request.runs.values()
 

@@ -9,6 +9,7 @@ its failure, change nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -102,7 +103,7 @@ class SequenceRun(Run):
         stats = self.stage.stats(parts[0][0].name, self.slot)
         inputs = self._inputs(gathered, turns, rows, total, stats)
         try:
-            result = super()._executed(gathered._replace(inputs=inputs, rows=total), parts)
+            result = super()._executed(replace(gathered, inputs=inputs, rows=total), parts)
         except StageDied:
             self._lose(turns)
             raise

@@ -107,6 +107,8 @@ class StageRuntime:
         self.free: list[Slot] = []
         self.levels: list[list[Entry]] = [[] for _ in (*plan.queue.levels, None)]
         """What waits by priority; in the last list what runs in the background, when nothing else waits."""
+        self.waiting = 0
+        """Entries in the inbox."""
         self._background = len(self.levels)
         self.rhythm = Rhythm()
         self.load_seconds = 0.0
@@ -126,11 +128,6 @@ class StageRuntime:
 
     def __repr__(self) -> str:
         return f"StageRuntime({self.plan.name}, {len(self.free)} of {len(self.slots)} free)"
-
-    @property
-    def waiting(self) -> int:
-        """Entries in the inbox."""
-        return sum(map(len, self.levels))
 
     def stats(self, node: str, slot: Slot) -> NodeStats:
         """Counters of one call site on one instance."""
@@ -212,6 +209,7 @@ class StageRuntime:
         if self.learns:
             self.rhythm.arrived(entry.arrived_ns)
         self.levels[entry.level - 1].append(entry)
+        self.waiting += 1
 
     def _level(self, node: Call, owner: Element) -> int:
         """The priority level of a request here: its call site's, else its own, else the default."""
@@ -271,15 +269,21 @@ class StageRuntime:
         level = self.levels[entries[0].level - 1]
         if len(entries) == len(level):
             level.clear()
-            return
-        chosen = set(map(id, entries))
-        level[:] = [e for e in level if id(e) not in chosen]
+        else:
+            chosen = set(map(id, entries))
+            level[:] = [e for e in level if id(e) not in chosen]
+        self._count()
+
+    def _count(self) -> None:
+        """Entries were taken out."""
+        self.waiting = sum(map(len, self.levels))
 
     def drop_dead(self) -> None:
         """Take out entries all of whose requests have ended. (locked)"""
         for entries in self.levels:
             if entries:
                 entries[:] = [e for e in entries if e.cohort.layout.living() != []]
+        self._count()
 
     def expired(self, now: int) -> list[Entry]:
         """Take out what waited longer than its level allows; entries that may go late are only marked. (locked)"""
@@ -296,11 +300,12 @@ class StageRuntime:
             else:
                 for entry in over:
                     entry.late = True
+        self._count()
         return gone
 
     def idle_slot(self, rows: int) -> Slot | None:
         """An instance that may take a cohort of `rows` past the inbox: one rests and nothing waits. (locked)"""
-        if not self.free or self.learns or any(self.levels):
+        if not self.free or self.learns or self.waiting:
             return None
         if self.max_rows and rows > self.max_rows:
             return None

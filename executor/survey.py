@@ -71,7 +71,7 @@ def leftovers(
     """What is left though no request is inside; empty if all is well. (locked)"""
     found = [f"{d.name}: {len(d)} requests" for d in doors.values() if len(d)]
     found += [f"{d.name}: {d.bytes_inside} bytes" for d in doors.values() if d.bytes_inside]
-    found += [f"{s.plan.name}: {s.waiting} entries wait" for s in stages if s.waiting]
+    found += [f"{s.plan.name}: {s.waiting} entries wait" for s in stages if s.waiting or any(s.levels)]
     found += [f"{s.plan.name}: a slot is taken" for s in stages if len(s.free) < len(s.slots)]
     found += [f"{call!r} has not ended" for s in stages for slot in s.slots for call in slot.calls]
     found += [text for d in doors.values() if isinstance(d, SequenceDoor) for text in d.problems()]

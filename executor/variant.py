@@ -20,7 +20,7 @@ from .wiring import Circuit, Stages, Wirer
 class Variant(Circuit):
     """Nodes and edges for one set of wanted outputs."""
 
-    __slots__ = ("early", "edges", "late", "outputs", "pipeline", "streams")
+    __slots__ = ("early", "edges", "late", "optional", "outputs", "pipeline", "streams")
 
     def __init__(self, pipeline: PipelinePlan, outputs: tuple[OutputPlan, ...]) -> None:
         super().__init__()
@@ -28,6 +28,8 @@ class Variant(Circuit):
         self.outputs = outputs
         self.edges: tuple[Edge, ...] = ()
         """From the pipeline's inputs."""
+        self.optional = any(i.type.optional for i in pipeline.inputs)
+        """Whether an input may be absent."""
         self.streams = any(o.type.stream for o in outputs)
         """Whether an answer is handed out before it is complete."""
         self.early = outputs

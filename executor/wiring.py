@@ -122,7 +122,7 @@ class Wirer:
         if self.readers:
             edges = {p: with_forks(found, slots.width[p], slots.holding(p, self.readers)) for p, found in edges.items()}
         for index, node in nodes.items():
-            node.edges = tuple(edges.get(index, ()))
+            node.lead(edges.get(index, ()))
             if isinstance(node, Streaming):
                 node.late = tuple(edges.get(late_key(index), ()))
         return tuple(edges.get(INGRESS, ())), last

@@ -177,6 +177,7 @@ class ShadowEnd(Node):
                     child.scope.close()
                     child.scope.live = set()
                     ended += 1
-            flow.rested()
+            if flow.watched:
+                flow.rested()
         flow.tally.count("shadow", f"{self.name}/{self.shadow.arm}", {"success": ended})
         return ()

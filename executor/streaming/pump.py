@@ -83,7 +83,7 @@ class Pump:
             call = slot.ready.popleft()
             call.state = State.RUNNING
         before = call.made
-        state = call.run(flow.clock.now, lambda: bool(slot.ready) or any(stage.levels))
+        state = call.run(flow.clock.now, lambda: bool(slot.ready) or stage.waiting > 0)
         passage = Passage(flow)
         call.stats.elements += call.made - before
         with flow.lock:
@@ -97,7 +97,7 @@ class Pump:
                 unregister(call.owner, call)
         if state is State.ENDED:
             self._ended(call, passage)
-        task = flow.hand_on(passage, flow.clock.now(), stage, slot, advanced=True)
+        task = flow.advanced(passage, flow.clock.now(), stage, slot)
         if state is State.PARKED:
             call.wait(partial(self.offer, call))
         return task

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 import time
 import weakref
 from collections.abc import Iterator
@@ -84,6 +85,37 @@ def test_inputs_and_outputs_die_with_the_answer() -> None:
             forget(r)
         assert r.engine.drain(5)
         assert gone(*refs)
+
+
+def test_a_thread_that_runs_on_keeps_nothing_of_what_it_ran_before() -> None:
+    sent = threading.Event()  # until then the caller's frames hold what it sent
+    refs: list[weakref.ref[Any]] = []
+    alive: list[bool] = []
+
+    def first(x: Any) -> Any:
+        assert sent.wait(PATIENCE)
+        refs.append(weakref.ref(x))
+        return (x + 1,)
+
+    def second(x: Any) -> Any:
+        refs.append(weakref.ref(x))
+        return (x + 1,)
+
+    def third(x: Any) -> Any:
+        forget(r)
+        alive.extend(ref() is not None for ref in refs)
+        return (x,)
+
+    made = Build()
+    value = made.input("x")
+    for name in ("first", "second", "third"):
+        value = made.call(name, stage(name, backend="plain"), value)
+    made.output("out", value)
+    with running(made, {"first": first, "second": second, "third": third}, delay=0) as r, no_collector():
+        job = r.send(x=np.ones((4, 4), np.float32))
+        sent.set()
+        job.result(5)
+    assert alive == [False, False]
 
 
 def test_a_call_timeout_does_not_keep_what_it_watches() -> None:
