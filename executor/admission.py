@@ -1,16 +1,16 @@
 """The door of a pipeline: how many requests may be inside, and the bounded line before it.
 
-Only the door waits or refuses; nothing inside ever does. Counts are those of the containers. Not thread-safe: the
+Only the door waits or refuses; nothing inside ever does. Callers come out of the line in turn, and where it is full the
+one with most requests makes room for others (`line.py`). Counts are those of the containers. Not thread-safe: the
 engine calls it with its lock held.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 from pipeline_dsl.plan import AdmissionPolicy
 
 from .errors import Overloaded, RequestError
+from .line import Line
 from .rate import Rate
 from .request import Request
 
@@ -24,29 +24,29 @@ class Door:
         self.name = name
         self.policy = policy
         self.inside: set[Request] = set()
-        self.line: OrderedDict[Request, None] = OrderedDict()
+        self.line = Line()
         self.bytes_inside = 0
         self.rate: Rate | None = None
         """How many may come in a time, if that is limited."""
         self.refused: list[tuple[Request, RequestError]] = []
-        """Requests that stood in line and can not enter any more; whoever called `finish` ends them."""
+        """Requests that stood in line and can not enter any more; whoever called `admit` or `finish` ends them."""
 
     def __len__(self) -> int:
         return len(self.inside) + len(self.line)
 
     def admit(self, request: Request) -> bool:
-        """Whether it may enter now; else it stands in line. Overloaded if the line is full."""
+        """Whether it may enter now; else it stands in line. Overloaded if the line is full and no caller has two
+        requests more in it; if one has, the newest of those is in `refused`."""
         if not self.line and self._fits(request):
             self._enter(request)
             return True
         if len(self.line) >= self.policy.queue_max:
-            raise Overloaded(
-                f"{len(self.inside)} requests are inside and {len(self.line)} wait, the most that"
-                f" `queue.max = {self.policy.queue_max}` allows",
-                pipeline=self.name,
-                request_id=request.id,
-            )
-        self.line[request] = None
+            other = self.line.yielding(request.caller)
+            if other is None:
+                raise self._full(request)
+            self.refused.append((other, self._full(other)))
+            self.line.discard(other)
+        self.line.add(request)
         return False
 
     def finish(self, request: Request, answered: bool) -> list[Request]:
@@ -54,13 +54,21 @@ class Door:
         if request in self.inside:
             self._leave(request)
         else:
-            self.line.pop(request, None)
+            self.line.discard(request)
         entering: list[Request] = []
-        while self.line and self._fits(first := next(iter(self.line))):
-            del self.line[first]
+        while self.line and self._fits(self.line.first()):
+            first = self.line.pop()
             self._enter(first)
             entering.append(first)
         return entering
+
+    def _full(self, request: Request) -> Overloaded:
+        return Overloaded(
+            f"{len(self.inside)} requests are inside and {len(self.line)} wait, the most that"
+            f" `queue.max = {self.policy.queue_max}` allows",
+            pipeline=self.name,
+            request_id=request.id,
+        )
 
     def _fits(self, request: Request) -> bool:
         policy = self.policy

@@ -188,17 +188,25 @@ class Engine:
         id: str | None = None,
         headers: Mapping[str, str] | None = None,
         sequence: SequenceInfo | None = None,
+        caller: str = "",
     ) -> Job:
         """Start a request. Wrong inputs, a full line or a stopped engine raise here, as RequestErrors.
 
+        `caller` is any text that says who asks: callers take turns where requests wait before a pipeline.
         The answer of a pipeline with stream outputs comes as soon as its streams exist: see `streaming.answer`."""
         job = Job(self.cancel)
-        job.request = request = self._request(pipeline, inputs, job, outputs, timeout, priority, id, headers, sequence)
+        job.request = request = self._request(
+            pipeline, inputs, job, outputs, timeout, priority, id, headers, sequence, caller
+        )
         refused = self._admit([request])
-        if refused:
+        own = next((error for other, error in refused if other is request), None)
+        if own is not None:
             request.sink = None  # its caller is told here
+        if refused:
             self.end(refused)
-            raise refused.pop()[1]
+            refused.clear()  # or an error's traceback, which holds this frame, keeps all of it
+        if own is not None:
+            raise own
         return job
 
     async def asubmit(
@@ -212,11 +220,12 @@ class Engine:
         id: str | None = None,
         headers: Mapping[str, str] | None = None,
         sequence: SequenceInfo | None = None,
+        caller: str = "",
     ) -> Response:
         """The same for asyncio; cancelling the task cancels the request."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Response] = loop.create_future()
-        request = self._request(pipeline, inputs, future, outputs, timeout, priority, id, headers, sequence)
+        request = self._request(pipeline, inputs, future, outputs, timeout, priority, id, headers, sequence, caller)
         coming = self._coming.get(loop)
         if coming is None:
             for closed in [other for other in tuple(self._coming) if other.is_closed()]:
@@ -244,6 +253,7 @@ class Engine:
         id: str | None,
         headers: Mapping[str, str] | None,
         sequence: SequenceInfo | None,
+        caller: str,
     ) -> Request:
         request = self.ingress.request(
             pipeline,
@@ -257,6 +267,7 @@ class Engine:
             headers,
             sequence,
         )
+        request.caller = caller
         if request.variant.streams:
             request.answer = StreamAnswer(request, self.flow)
         return request
@@ -296,12 +307,17 @@ class Engine:
                         door.rate.check(request)
                     if door.admit(request):
                         entered.append(request)
+                    elif door.refused:  # others, who made room for it
+                        refused += door.refused
+                        door.refused = []
                     if door.rate is not None:
                         door.rate.spend(request)
                     if request.deadline_ns is not None or door.policy.queue_timeout_ns:
                         timed.append(request)
                 except (Overloaded, InvalidArgument) as error_of_door:
                     refused.append((request, error_of_door))
+        for _, refusal in refused:
+            refusal.started = False
         for request in timed:
             self._set_timer(request)
         self._enter(entered)

@@ -20,6 +20,8 @@ class RequestError(Exception):
     retryable: ClassVar[bool] = False
     reason: ClassVar[str] = "OTHER"
     """Label of the failure counters: REJECTED, CANCELED, BACKEND or OTHER."""
+    started: bool = True
+    """It may have begun to run. False: it was refused before anything ran, and may be tried again whatever it does."""
 
     def __init__(
         self,

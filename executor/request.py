@@ -72,6 +72,7 @@ class Request(Element):
     __slots__ = (
         "answer",
         "arrived_ns",
+        "caller",
         "headers",
         "id",
         "level",
@@ -133,6 +134,8 @@ class Request(Element):
         """What came beside its inputs; names in lower case."""
         self.answer: StreamAnswer | None = None
         """Of one with stream outputs."""
+        self.caller = ""
+        """Who asks, as far as that is known: callers take turns before a door."""
         self.sequence: SequenceInfo | None = None
         """Of a request of a sequence."""
         self.seats: Mapping[str, Seat] = _NO_SEATS

@@ -5,7 +5,8 @@
 A sequence takes all its seats at once when it starts, so that two never wait for each other; without one it waits in
 line, and others that start wait behind it. The next request of an id enters when the one before has ended. A request
 that fails leaves its sequence as it was before: a START that fails started nothing, an END that fails ended nothing.
-START on a running sequence starts it anew once its turn comes. Not thread-safe, as `Door`.
+START on a running sequence starts it anew once its turn comes. Turns are those of sequences here, whoever sends them.
+Not thread-safe, as `Door`.
 """
 
 from __future__ import annotations
@@ -132,7 +133,7 @@ class SequenceDoor(Door):
                 request_id=request.id,
             )
         self.sequences[info.id] = sequence
-        self.line[request] = None
+        self.line.add(request)
         sequence.waiting.append(request)
         self._resting.pop(sequence, None)
         if sequence.running is None and len(sequence.waiting) == 1:
@@ -181,7 +182,7 @@ class SequenceDoor(Door):
             self._ran(sequence, request, answered)
             self._next(sequence)
         elif request in self.line:
-            del self.line[request]
+            self.line.discard(request)
             assert sequence is not None
             first = sequence.waiting[0] is request
             sequence.waiting.remove(request)
@@ -216,7 +217,7 @@ class SequenceDoor(Door):
             if sequence.seats is not None or sequence_of(request).start:
                 self._queue(sequence)
                 return
-            del sequence.waiting[0], self.line[request]
+            self.line.discard(sequence.waiting.popleft())
             self.refused.append((request, self._refusal(request)))
         if sequence.seats is None:
             self._forget(sequence)
@@ -269,7 +270,8 @@ class SequenceDoor(Door):
                 request = sequence.waiting[0]
                 if not self._fits(request) or (sequence.seats is None and not self._seat(sequence)):
                     break
-                del queue[sequence], self.line[request], sequence.waiting[0]
+                del queue[sequence], sequence.waiting[0]
+                self.line.discard(request)
                 self._let_in(sequence, request)
                 entering.append(request)
         return entering

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from pipeline_dsl.builder import *  # noqa: F403 - every name of the builder, for editors and type checkers
     from pipeline_dsl.diagnostics import CompileError
     from pipeline_dsl.plan import Gpu, Hardware, Plan
+    from serving.client.aio import aconnect
+    from serving.client.errors import ClientError
+    from serving.client.retry import Retry
+    from serving.client.sync import connect
 
     from .app import App, compile, load  # noqa: A004 - pipectl.compile is the public name
 
@@ -30,6 +34,10 @@ _HOMES = {
     "executor.sequence": ("SequenceInfo",),
     "executor.streaming.output": ("NotYet",),
     "pipectl.app": ("App", "compile", "load"),
+    "serving.client.aio": ("aconnect",),
+    "serving.client.errors": ("ClientError",),
+    "serving.client.retry": ("Retry",),
+    "serving.client.sync": ("connect",),
     "pipeline_dsl.builder": (
         "Arm",
         "Backend",
@@ -129,6 +137,7 @@ _LAZY = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "App",
+    "ClientError",
     "CompileError",
     "Gpu",
     "Hardware",
@@ -138,9 +147,12 @@ __all__ = [
     "Plan",
     "Ragged",
     "RequestError",
+    "Retry",
     "SequenceInfo",
     "__version__",
+    "aconnect",
     "compile",
+    "connect",
     "load",
 ]
 

@@ -11,15 +11,19 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline_dsl.plan import Plan
 from serving.access import Access, AccessError
 from serving.deployment import Source
+from serving.mirror import Mirror, follow
 from serving.operations import Operations, operations
 from serving.repository import Repository
 from serving.server import BindError, Listener, Server
 from serving.sources import SourceError, sources
+from serving.stores import Store
 from serving.tls import Tls
 from serving.watch import watch
 
@@ -57,15 +61,45 @@ async def _serve(settings: Settings, session: Session) -> Exit:
     for text in warnings(settings):
         session.warn(text)
     try:
-        found = await asyncio.to_thread(_sources, settings)
         access = Access(settings.tokens)
+        mirror = _mirror(settings)
     except (SourceError, AccessError) as error:
+        raise OptionError(str(error)) from None
+    try:
+        return await _mirrored(settings, mirror, access)
+    finally:
+        await asyncio.to_thread(mirror.close)
+
+
+async def _mirrored(settings: Settings, mirror: Mirror, access: Access) -> Exit:
+    """Serve what is local, and what can be copied."""
+    try:
+        if not await _copied(mirror):
+            return Exit.INTERRUPTED
+        found = await asyncio.to_thread(_sources, settings, mirror)
+    except SourceError as error:
         raise OptionError(str(error)) from None
     ops = operations(Repository(found, _compiler()), settings.options(), access, _telemetry(settings))
     server = Server(ops, listeners(ops, settings))
     with _signals(server):
-        async with _watching(server, settings):
+        async with _watching(server, settings, mirror):
             return await _started(server, settings)
+
+
+async def _copied(mirror: Mirror) -> bool:
+    """Copy all stores; False if a signal came before they were there."""
+    copying = asyncio.create_task(asyncio.to_thread(mirror.refresh_all))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, copying.cancel)
+    try:
+        await copying
+    except asyncio.CancelledError:
+        return False
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+    return True
 
 
 async def _started(server: Server, settings: Settings) -> Exit:
@@ -89,21 +123,28 @@ async def _started(server: Server, settings: Settings) -> Exit:
 
 
 @asynccontextmanager
-async def _watching(server: Server, settings: Settings) -> AsyncIterator[None]:
-    """With `--reload` files are watched from before they are read, so that no change is missed."""
+async def _watching(server: Server, settings: Settings, mirror: Mirror) -> AsyncIterator[None]:
+    """With `--reload` files are watched from before they are read, so that no change is missed; stores are looked at
+    every now and then."""
     if not settings.reload:
         yield
         return
-    ending = asyncio.Event()
-    watching = asyncio.create_task(
-        watch(server.operations.repository, settings.paths, lambda: _sources(settings), ending)
-    )
+    ending, turn = asyncio.Event(), asyncio.Lock()
+    repository = server.operations.repository
+    paths = [path for path in settings.paths if isinstance(path, Path)]
+    found = partial(_sources, settings, mirror)
+    tasks = []
+    if paths:
+        tasks.append(asyncio.create_task(watch(repository, paths, found, ending, turn)))
+    if mirror.stores:
+        following = follow(repository, mirror, found, settings.reload_interval, ending, turn)
+        tasks.append(asyncio.create_task(following))
     await asyncio.sleep(0)  # its first step begins to watch
     try:
         yield
     finally:
         ending.set()
-        await asyncio.wait([watching])
+        await asyncio.wait(tasks)
 
 
 def listeners(ops: Operations, settings: Settings) -> Sequence[Listener]:
@@ -162,8 +203,15 @@ def _telemetry(settings: Settings) -> Telemetry | None:
         raise OptionError("--otlp needs OpenTelemetry", "pip install 'pipectl[otel]'") from None
 
 
-def _sources(settings: Settings) -> list[Source]:
-    return [s for path in settings.paths for s in sources(path, settings.profile, settings.params)]
+def _mirror(settings: Settings) -> Mirror:
+    """Copies of all stores among the paths; none is made yet. SourceError for a URL that can not be used."""
+    stores = [Store(path, settings.store_limit) for path in settings.paths if isinstance(path, str)]
+    return Mirror(stores, lambda path: sources(path, settings.profile, settings.params))
+
+
+def _sources(settings: Settings, mirror: Mirror) -> list[Source]:
+    local = [path for path in settings.paths if isinstance(path, Path)]
+    return [*(s for path in local for s in sources(path, settings.profile, settings.params)), *mirror.sources()]
 
 
 def _compiler() -> Any:

@@ -39,7 +39,7 @@ class Catalog:
         versions = self.pipelines.setdefault(served.name, {})
         other = versions.get(served.version)
         if other is not None:
-            one, two = other.deployment.source.path, served.deployment.source.path
+            one, two = other.deployment.source.place, served.deployment.source.place
             raise Clash(f"pipeline `{served.name}`, version {served.version}, is in {one} and in {two}")
         versions[served.version] = served
         for name, step in served.steps.items():

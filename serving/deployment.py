@@ -11,12 +11,24 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from executor.engine import Engine
 from pipeline_dsl.plan import PipelinePlan, Plan, StagePlan, Step
 
 from .convert import PipelineCodec
 from .gather import Gather
+
+
+class Origin(NamedTuple):
+    """What a local file is a copy of."""
+
+    store: str
+    """URL, as messages may show it."""
+    name: str
+    """Below it."""
+    folder: Path
+    """The copy of the whole store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +39,20 @@ class Source:
     version: int = 1
     profile: str | None = None
     params: Mapping[str, str] = field(default_factory=dict)
+    origin: Origin | None = None
+    """Of a file that was copied from a store."""
+
+    @property
+    def place(self) -> str:
+        """Where it is, for those who put it there: the same for every copy."""
+        return str(self.path) if self.origin is None else f"{self.origin.store}/{self.origin.name}"
+
+    def told(self, text: str) -> str:
+        """A message about it, without the folder of a copy."""
+        return text if self.origin is None else text.replace(str(self.origin.folder), self.origin.store)
 
     def __str__(self) -> str:
-        return f"{self.path} (version {self.version})" if self.version != 1 else str(self.path)
+        return f"{self.place} (version {self.version})" if self.version != 1 else self.place
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,8 @@ class Repository:
         self._control = asyncio.Lock()
         self._by_source: dict[tuple[str, int], Deployment] = {}
         self._failed: dict[tuple[str, int], str] = {}
+        self._stale: dict[tuple[str, int], str] = {}
+        """Why what is served may not be the newest."""
         self._names: dict[tuple[str, int], tuple[str, ...]] = {}
         """Pipelines of each source, as last loaded."""
         self._current: dict[tuple[str, int], Source] = {_key(s): s for s in self.sources}
@@ -74,7 +76,8 @@ class Repository:
         """All pipelines, those that failed or were unloaded too."""
         entries = []
         for key in self._current:
-            deployment, reason = self._by_source.get(key), self._failed.get(key, "")
+            deployment = self._by_source.get(key)
+            reason = self._failed.get(key) or self._stale.get(key, "")
             names = tuple(deployment.served) if deployment else self._names_of(key)
             state = "READY" if deployment else "LOADING" if key in self._loading else "UNAVAILABLE"
             entries += [IndexEntry(name, str(key[1]), state, reason) for name in names]
@@ -95,7 +98,7 @@ class Repository:
                     if strict:
                         await self._stop_all()
                         raise
-                    _log.error("%s is not served: %s", source, error)
+                    _log.error("%s is not served: %s", source, source.told(str(error)))
 
     async def load(self, name: str, overrides: Mapping[str, str] | None = None, profile: str | None = None) -> None:
         """Load the sources of a pipeline, again if they run. NotFound for a name that no source has or had.
@@ -111,7 +114,9 @@ class Repository:
                 try:
                     await self._load(changed)
                 except LOAD_ERRORS as error:
-                    raise Unavailable(f"pipeline `{shown(name)}` was not loaded: {_told(error)}") from error
+                    raise Unavailable(
+                        f"pipeline `{shown(name)}` was not loaded: {source.told(_told(error))}"
+                    ) from error
 
     async def reload(self, source: Source) -> bool:
         """Load a source again because its file changed; whether that worked."""
@@ -119,7 +124,7 @@ class Repository:
             try:
                 await self._load(source)
             except LOAD_ERRORS as error:
-                _log.error("%s is served as before: %s", source, _told(error))
+                _log.error("%s is served as before: %s", source, source.told(_told(error)))
                 return False
         return True
 
@@ -133,6 +138,24 @@ class Repository:
         async with self._control:
             for key in self._current.keys() - wanted.keys():
                 self._drop(key)
+
+    def stale(self, sources: Iterable[Source], reason: str) -> None:
+        """Say in the index why sources could not be renewed; "" once they could."""
+        for source in sources:
+            if reason:
+                self._stale[_key(source)] = reason
+            else:
+                self._stale.pop(_key(source), None)
+
+    def used(self) -> list[Source]:
+        """Sources that run, but for those that are `retiring`, or that may be loaded again."""
+        running = [deployment.source for deployment in self._by_source.values()]
+        return [*running, *self._current.values(), *self.sources]
+
+    @property
+    def retiring(self) -> bool:
+        """Deployments that were replaced still run."""
+        return bool(self._retiring)
 
     async def unload(self, name: str) -> None:
         """Serve the sources of a pipeline no more; what is under way ends. NotFound for a name that is unknown."""
@@ -184,7 +207,7 @@ class Repository:
             deployment = await asyncio.to_thread(self._open, source)
         except LOAD_ERRORS as error:
             self._loading.discard(key)
-            self._failed[key] = _told(error)
+            self._failed[key] = source.told(_told(error))
             self._current.setdefault(key, source)
             self._switch()
             raise
@@ -286,7 +309,7 @@ class Repository:
 
 
 def _key(source: Source) -> tuple[str, int]:
-    return str(source.path), source.version
+    return source.place, source.version
 
 
 def _stem(source: Source) -> str:
@@ -296,6 +319,8 @@ def _stem(source: Source) -> str:
 
 def _same_place(one: Source, two: Source) -> bool:
     """Versions of one pipeline, or one file loaded again: their modules have the same names."""
+    if one.origin and two.origin and one.origin.store == two.origin.store:
+        return one.origin.folder != two.origin.folder or one.path == two.path
     return one.path == two.path or (one.path.parent != two.path.parent and one.path.name == two.path.name)
 
 

@@ -27,16 +27,23 @@ def affected(changed: Iterable[Path], sources: Sequence[Source]) -> list[Source]
 
 
 async def watch(
-    repository: Repository, paths: Sequence[Path], rescan: Callable[[], list[Source]], stop: asyncio.Event
+    repository: Repository,
+    paths: Sequence[Path],
+    rescan: Callable[[], list[Source]],
+    stop: asyncio.Event,
+    turn: asyncio.Lock | None = None,
 ) -> None:
-    """Keep a repository like its files until `stop`. A file that is wrong leaves what is served as it was."""
+    """Keep a repository like its files until `stop`. A file that is wrong leaves what is served as it was. `turn` is
+    held while sources change."""
+    turn = turn or asyncio.Lock()
     from watchfiles import awatch
 
     roots = {path if path.is_dir() else path.parent for path in paths}
     async for changes in awatch(*roots, stop_event=stop, debounce=DEBOUNCE_MS):
-        try:
-            now = await asyncio.to_thread(rescan)
-        except (SourceError, OSError) as error:
-            _log.error("served as before: %s", error)
-            continue
-        await repository.sync(now, affected([Path(path) for _, path in changes], now))
+        async with turn:
+            try:
+                now = await asyncio.to_thread(rescan)
+            except (SourceError, OSError) as error:
+                _log.error("served as before: %s", error)
+                continue
+            await repository.sync(now, affected([Path(path) for _, path in changes], now))

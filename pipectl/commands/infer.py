@@ -13,7 +13,7 @@ from pipectl.console import Exit, Session, common
 from pipectl.options import names, seconds
 
 if TYPE_CHECKING:
-    from serving.client import Model
+    from serving.client.protocol import Model
 
 TOKEN = "PIPECTL_TOKEN"
 
@@ -42,7 +42,8 @@ def command(session: Session, /, url: str, pipeline: str, inputs: tuple[str, ...
     that starts with @ is written @@. A bearer token is taken from PIPECTL_TOKEN."""
     import os
 
-    from serving.client import Client, ClientError
+    from serving.client.errors import ClientError
+    from serving.client.protocol import Client
 
     address, secure = _address(url)
     root = options["root"].read_bytes() if options["root"] else None
@@ -64,12 +65,12 @@ def command(session: Session, /, url: str, pipeline: str, inputs: tuple[str, ...
 
 def _address(url: str) -> tuple[str, bool]:
     """HOST:PORT of a URL, and whether it is secured."""
-    scheme, found, address = url.partition("://")
-    if not found:
-        return url, False
-    if scheme not in ("grpc", "grpcs"):
-        raise click.BadParameter(f"`{url}`: write HOST:PORT, grpc://HOST:PORT or grpcs://HOST:PORT", param_hint="URL")
-    return address.rstrip("/"), scheme == "grpcs"
+    from serving.client.channel import address_of
+
+    try:
+        return address_of(url)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="URL") from None
 
 
 def _pair(option: str) -> tuple[str, str]:

@@ -23,13 +23,16 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 class Settings:
     """The options of one server, as they were given."""
 
-    paths: tuple[Path, ...]
+    paths: tuple[Path | str, ...]
+    """URLs of stores are texts."""
     profile: str | None
     params: dict[str, str]
     grpc: str
     http: str
     metrics: str
     reload: bool
+    reload_interval: float
+    store_limit: int
     id: str
     compat: str | None
     model_control: str
@@ -87,6 +90,20 @@ def _pattern(context: click.Context, option: click.Parameter, value: str) -> str
     return value
 
 
+class Place(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions only
+    """A file or folder that is there, or the URL of a store."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Path | str:
+        from serving.stores import is_url
+
+        if is_url(value):
+            return str(value)
+        path: Path = click.Path(exists=True, path_type=Path).convert(value, param, context)
+        return path
+
+
 _ADDRESS = "HOST:PORT|none"
 
 
@@ -136,6 +153,17 @@ def _behaviour(command: Command) -> Command:
     return _options(
         command,
         click.option("--reload", is_flag=True, help="Load files again when they change."),
+        click.option(
+            "--reload-interval",
+            default="10s",
+            callback=seconds,
+            metavar="TIME",
+            show_default=True,
+            help="How often --reload looks at stores.",
+        ),
+        click.option(
+            "--store-limit", default="16GiB", callback=size, metavar="SIZE", show_default=True, help="Of one store."
+        ),
         click.option("--id", default="", metavar="NAME", help="The server's name in its metadata. [pipectl]"),
         click.option("--compat", type=click.Choice(["triton"]), help="Status codes and names as that server has them."),
         click.option(
@@ -176,7 +204,7 @@ def _behaviour(command: Command) -> Command:
 
 
 @click.command("serve")
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(exists=True, path_type=Path))
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=Place())
 @schedule
 @_listening
 @_connections
@@ -186,9 +214,9 @@ def _behaviour(command: Command) -> Command:
 def command(session: Session, /, **options: Any) -> Exit:
     """Serve pipelines to clients.
 
-    All public ones of .pipe files, or of folders NAME/VERSION/*.pipe, until SIGTERM or Ctrl-C. Clients of KServe's
-    protocol v2 and of a Triton server work as they are. SIGTERM answers what is under way and ends; a second
-    signal ends at once."""
+    All public ones of .pipe files, or of folders NAME/VERSION/*.pipe, until SIGTERM or Ctrl-C. A PATH may be a URL
+    that fsspec opens (s3://bucket/pipelines); it is copied to this machine. Clients of KServe's protocol v2 and of a
+    Triton server work as they are. SIGTERM answers what is under way and ends; a second signal ends at once."""
     settings = Settings(**options)
     if (settings.tls_cert is None) != (settings.tls_key is None) or (settings.tls_clients and not settings.tls_cert):
         raise click.UsageError("--tls-cert and --tls-key go together; --tls-clients needs both")

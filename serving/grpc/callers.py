@@ -24,8 +24,9 @@ class Callers:
         return self._access.caller(header(context, "authorization"))
 
     def annotate(self, call: InferCall, context: Any) -> None:
-        """Put the call's deadline and its forwarded headers to it."""
+        """Put the call's deadline, its connection and its forwarded headers to it."""
         call.timeout = context.time_remaining()
+        call.peer = context.peer()
         if self._forwarded is not None:
             call.headers = self._headers(context.invocation_metadata())
 

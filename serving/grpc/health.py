@@ -9,8 +9,7 @@ from grpc_health.v1.health import aio
 
 from serving.access import ANYONE
 from serving.operations import Operations
-
-from .service import SERVICE
+from serving.protocol import SERVICE
 
 _UP = health_pb2.HealthCheckResponse.SERVING
 _DOWN = health_pb2.HealthCheckResponse.NOT_SERVING

@@ -16,9 +16,9 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from executor.errors import RequestError
+from serving.protocol import SERVICE
 
 from .callers import Callers
-from .service import SERVICE
 from .status import Status
 from .typed import TypedHandlers
 

@@ -14,13 +14,11 @@ from serving.access import Caller
 from serving.operations import Operations
 from serving.operations.models import TensorInfo
 from serving.operations.statistics import Duration, ModelStatistics
-from serving.protocol import message, pool
+from serving.protocol import SERVICE, message, pool
 
 from .callers import Callers
 from .inference import InferenceHandlers
 from .status import Status
-
-SERVICE = "inference.GRPCInferenceService"
 
 Handler = Callable[[Caller, Any], Any]
 """A caller and a request to the fields of a response; asynchronous or not."""

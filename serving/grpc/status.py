@@ -15,6 +15,8 @@ _log = logging.getLogger("pipectl")
 
 PUSHBACK = "grpc-retry-pushback-ms"
 """Trailer by which clients know when to retry."""
+NOT_STARTED = ("pipectl-started", "no")
+"""Trailer of a refusal before anything ran: another try repeats nothing, whatever the pipeline does."""
 
 
 class Status:
@@ -36,6 +38,8 @@ class Status:
         told = self.told(error)
         code, _ = codes(told, self._compat)
         seconds = getattr(told, "retry_after", None) or self._retry_after
-        trailers = ((PUSHBACK, str(math.ceil(seconds * 1000))),) if told.retryable else ()
+        trailers: tuple[tuple[str, str], ...] = ((PUSHBACK, str(math.ceil(seconds * 1000))),) if told.retryable else ()
+        if not told.started:
+            trailers += (NOT_STARTED,)
         await context.abort(getattr(grpc.StatusCode, code), text(told), trailers)
         raise AssertionError("abort raises")

@@ -68,6 +68,7 @@ def infer_call(model: str, version: str, body: bytes, head: Head) -> InferCall:
         request.parameters or NO_PARAMETERS,
         head.timeout,
         head.forwarded,
+        peer=head.peer,
     )
 
 

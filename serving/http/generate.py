@@ -40,7 +40,9 @@ def generate_call(served: Served, version: str, body: bytes, head: Head) -> Infe
             parameters[name] = value
         else:
             raise InvalidArgument(f"`{name[:80]}` is no input of `{served.name}`; a parameter is a single value")
-    return InferCall(served.name, version, id or head.id, tensors, (), parameters, head.timeout, head.forwarded)
+    return InferCall(
+        served.name, version, id or head.id, tensors, (), parameters, head.timeout, head.forwarded, peer=head.peer
+    )
 
 
 def generated(answer: InferAnswer) -> dict[str, Any]:

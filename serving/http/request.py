@@ -41,11 +41,14 @@ class Head:
     id: str = ""
     """`X-Request-Id`, for a request that brings none itself."""
     forwarded: Mapping[str, str] = field(default_factory=lambda: NO_HEADERS)
+    peer: str = ""
+    """The connection, as `InferCall` has it."""
 
 
 def head_of(scope: Scope, forward: re.Pattern[str] | None) -> Head:
     """One pass over the headers. InvalidArgument for one that says what can not be."""
-    head = Head()
+    client = scope.get("client")
+    head = Head(peer=f"{client[0]}:{client[1]}" if client else "")
     for name, value in scope["headers"]:
         field = _FIELDS.get(name)
         if field is not None:

@@ -18,7 +18,7 @@ from executor.errors import DeadlineExceeded, RequestError, Unavailable
 from executor.request import Response
 from executor.streaming.answer import StreamResponse
 from executor.streaming.pieces import Pieces
-from serving.access import Caller
+from serving.access import ANYONE, Caller
 from serving.convert import Options, options
 from serving.convert.parameters import FINAL, TIMINGS
 from serving.convert.regions import fill, read_regions
@@ -67,7 +67,7 @@ class Inference:
         deployment.active += 1
         try:
             given = options(call)
-            response = await self._submit(served, call, wanted, given, lease)
+            response = await self._submit(served, call, wanted, given, lease, caller)
             self._ended(served, call, response)
             return _answer(served, call, response, lease, {TIMINGS: timings(response)} if given.timings else None)
         finally:
@@ -86,7 +86,7 @@ class Inference:
         deployment = served.deployment
         deployment.active += 1
         try:
-            response = await self._submit(served, call, wanted, given, lease)
+            response = await self._submit(served, call, wanted, given, lease, caller)
             if not isinstance(response, StreamResponse):
                 yield _answer(served, call, response, lease, {FINAL: True})
             else:
@@ -110,8 +110,14 @@ class Inference:
 
     def _find(self, call: InferCall) -> Served:
         if self._repository.draining:
-            raise Unavailable("the server is shutting down")
-        return self._repository.catalog.pipeline(call.model, call.version)
+            refusal = Unavailable("the server is shutting down")
+            refusal.started = False
+            raise refusal
+        try:
+            return self._repository.catalog.pipeline(call.model, call.version)
+        except RequestError as error:
+            error.started = False
+            raise
 
     def _lease(self, caller: Caller, call: InferCall) -> Lease | None:
         """Held regions, for a call that names some."""
@@ -121,7 +127,13 @@ class Inference:
         return self._shared.lease(caller.name) if used else None
 
     async def _submit(
-        self, served: Served, call: InferCall, wanted: tuple[str, ...] | None, given: Options, lease: Lease | None
+        self,
+        served: Served,
+        call: InferCall,
+        wanted: tuple[str, ...] | None,
+        given: Options,
+        lease: Lease | None,
+        caller: Caller,
     ) -> Response:
         def memory(tensor: TensorIn) -> TensorIn:
             return read_regions(tensor, lease)
@@ -143,6 +155,7 @@ class Inference:
                 id=call.id or None,
                 headers=call.headers or None,
                 sequence=given.sequence,
+                caller=call.peer if caller is ANYONE else caller.name,
             )
         except RequestError as error:
             if self._telemetry is not None:

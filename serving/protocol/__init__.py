@@ -18,6 +18,8 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+SERVICE = "inference.GRPCInferenceService"
+
 _SETS = ("model_config", "grpc_service")
 """Descriptor sets, each behind those it imports."""
 

@@ -16,7 +16,7 @@ from serving.convert.datatypes import raw_bytes
 from serving.convert.inputs import LENGTHS
 from serving.tensors import TensorIn, TensorOut
 
-from .schema import Port, input_port, output_port
+from .schema import Port, ports
 
 
 class Messages:
@@ -26,8 +26,8 @@ class Messages:
         """`request` and `response`: the classes of its messages."""
         self.request = request
         self._response = response
-        self._inputs = [input_port(p) for p in plan.inputs]
-        self._outputs = {p.name: output_port(p) for p in plan.outputs}
+        self._inputs, outputs = ports(plan)
+        self._outputs = {p.name: p for p in outputs}
 
     def tensors(self, request: Any) -> list[TensorIn]:
         """What a request holds."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto, MethodOptions
 
 from pipeline_dsl.dtypes import DType
-from pipeline_dsl.plan import InputPlan, OutputPlan, PipelinePlan
+from pipeline_dsl.plan import InputPlan, OutputPlan, PipelinePlan, Plan
 from pipeline_dsl.types import TensorType
 
 COMMON = "pipectl/common/tensors.proto"
@@ -74,6 +74,21 @@ def output_port(port: OutputPlan) -> Port:
     return Port(port.name, port.type, form(port.type, port.type.optional), port.type.optional, port.doc)
 
 
+def ports(pipeline: PipelinePlan) -> tuple[list[Port], list[Port]]:
+    """Inputs and outputs. A message of a stream holds some of the outputs, so that single ones say whether they are
+    there; an empty list in it is none."""
+    outputs = [output_port(p) for p in pipeline.outputs]
+    if any(p.type.stream for p in pipeline.outputs):
+        outputs = [p._replace(presence=True) for p in outputs]
+    return [input_port(p) for p in pipeline.inputs], outputs
+
+
+def repeatable(plan: Plan, pipeline: str) -> bool:
+    """Whether a call may run twice: no stage of it is `effects = once` or keeps state."""
+    contracts = [plan.stages[s.stage].contract for s in plan.pipelines[pipeline].every_step if s.stage >= 0]
+    return all(c.effects != "once" and c.sequence is None for c in contracts)
+
+
 def camel(name: str) -> str:
     """`ocr_like` as `OcrLike`."""
     made = "".join(part[:1].upper() + part[1:] for part in name.split("_") if part)
@@ -100,20 +115,23 @@ def response_name(pipeline: str) -> str:
     return f"{package(pipeline)}.{camel(pipeline)}Response"
 
 
-def file_of(pipeline: PipelinePlan) -> FileDescriptorProto:
-    """The descriptor of a pipeline's file. It imports `COMMON` where it has tensors."""
+def file_of(pipeline: PipelinePlan, again: bool = False) -> FileDescriptorProto:
+    """The descriptor of a pipeline's file. It imports `COMMON` where it has tensors. `again`: a call may run twice,
+    which its method says as protobuf has it, for clients that retry."""
     name = camel(pipeline.name)
-    ports = ([input_port(p) for p in pipeline.inputs], [output_port(p) for p in pipeline.outputs])
+    groups = ports(pipeline)
     file = FileDescriptorProto(name=f"pipectl/{pipeline.name}.proto", package=package(pipeline.name), syntax="proto3")
-    if any(p.form == "tensor" for group in ports for p in group):
+    if any(p.form == "tensor" for group in groups for p in group):
         file.dependency.append(COMMON)
-    _add_message(file.message_type.add(name=f"{name}Request"), ports[0])
-    _add_message(file.message_type.add(name=f"{name}Response"), ports[1])
+    _add_message(file.message_type.add(name=f"{name}Request"), groups[0])
+    _add_message(file.message_type.add(name=f"{name}Response"), groups[1])
     service = file.service.add(name=name)
     method = service.method.add(name=METHOD)
     method.input_type, method.output_type = f".{request_name(pipeline.name)}", f".{response_name(pipeline.name)}"
     if any(p.type.stream for p in pipeline.outputs):
         method.server_streaming = True
+    if again:
+        method.options.idempotency_level = MethodOptions.IDEMPOTENT
     return file
 
 

@@ -8,7 +8,7 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto
 
 from pipeline_dsl.plan import PipelinePlan
 
-from .schema import METHOD, Port, camel, file_of, input_port, output_port
+from .schema import METHOD, Port, camel, file_of, ports
 
 _KINDS = {
     getattr(FieldDescriptorProto, f"TYPE_{name.upper()}"): name
@@ -42,9 +42,9 @@ message Blobs {
 """The file `COMMON`, with what all pipelines share."""
 
 
-def proto_text(pipeline: PipelinePlan) -> str:
-    """The file of one pipeline."""
-    return "\n".join(_lines(pipeline, file_of(pipeline))) + "\n"
+def proto_text(pipeline: PipelinePlan, again: bool = False) -> str:
+    """The file of one pipeline. `again`: as `file_of` has it."""
+    return "\n".join(_lines(pipeline, file_of(pipeline, again))) + "\n"
 
 
 def _lines(pipeline: PipelinePlan, file: FileDescriptorProto) -> Iterator[str]:
@@ -59,17 +59,22 @@ def _lines(pipeline: PipelinePlan, file: FileDescriptorProto) -> Iterator[str]:
     yield from _comment(pipeline.doc, "")
     stream = "stream " if file.service[0].method[0].server_streaming else ""
     yield f"service {name} {{"
-    yield f"  rpc {METHOD}({name}Request) returns ({stream}{name}Response);"
+    rpc = f"  rpc {METHOD}({name}Request) returns ({stream}{name}Response)"
+    if file.service[0].method[0].options.idempotency_level:
+        yield f"{rpc} {{"
+        yield "    option idempotency_level = IDEMPOTENT;"
+        yield "  }"
+    else:
+        yield f"{rpc};"
     yield "}"
-    groups = ([input_port(p) for p in pipeline.inputs], [output_port(p) for p in pipeline.outputs])
-    for message, ports in zip(file.message_type, groups):
+    for message, group in zip(file.message_type, ports(pipeline)):
         yield ""
-        yield from _message(message, ports)
+        yield from _message(message, group)
 
 
-def _message(message: DescriptorProto, ports: Iterable[Port]) -> Iterator[str]:
+def _message(message: DescriptorProto, group: Iterable[Port]) -> Iterator[str]:
     yield f"message {message.name} {{"
-    for field, port in zip(message.field, ports):
+    for field, port in zip(message.field, group):
         yield from _comment(port.doc, "  ")
         yield f"  {_label(field)}{_kind(field)} {field.name} = {field.number};  // {port.type}"
     yield "}"

@@ -24,6 +24,7 @@ class Asked:
     sequence: SequenceInfo
     id: str = "r"
     nbytes: int = 1
+    caller: str = ""
     seats: Any = None
 
     def __repr__(self) -> str:

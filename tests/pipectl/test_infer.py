@@ -14,7 +14,8 @@ import pytest
 from pipectl.banner import _sample
 from pipectl.commands.infer import TOKEN
 from serving.access import Access
-from serving.client import Client, ClientError, _value
+from serving.client.errors import ClientError
+from serving.client.protocol import Client, _value
 from serving.deployment import Source
 from serving.options import ServerOptions
 from serving.protocol import message

@@ -252,6 +252,47 @@ def test_a_file_that_changes_is_served_anew(serving: Callable[..., Serving], wri
     assert "is served as before" in err
 
 
+def test_a_store_is_copied_and_followed(
+    serving: Callable[..., Serving],
+    write: Callable[..., Path],
+    folder: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    copies = tmp_path_factory.mktemp("copies")
+    monkeypatch.setenv("TMPDIR", str(copies))
+    path = write()
+    server = serving(f"file://{folder}/hello.pipe", "--reload", "--reload-interval", "50ms")
+    (module,) = folder.glob("stages_*.py")
+    with client.InferenceServerClient(server.url) as triton:
+        assert triton.infer("hello", [name("Ada")]).as_numpy("greeting").tolist() == [b"Hello, Ada!"]
+        module.write_text(module.read_text().replace("Hello, ", "Bye, "))
+        until(lambda: triton.infer("hello", [name("Ada")]).as_numpy("greeting").tolist() == [b"Bye, Ada!"])
+        path.unlink()
+        until(lambda: "there is no hello.pipe" in str(triton.get_model_repository_index()))
+        assert triton.infer("hello", [name("Ada")]).as_numpy("length").tolist() == [9]
+    assert list(copies.glob("pipectl-*"))
+    code, err = server.end(signal.SIGTERM)
+    assert code == 0
+    assert "was copied and loaded again" in err
+    assert not list(copies.glob("pipectl-*"))
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("file:///nothing/there", "there are no files"),
+        ("s3://key:SECRET@bucket", "a password has no place in a URL"),
+        ("nonsense://there", "fsspec knows no such protocol"),
+    ],
+)
+def test_a_store_that_can_not_be_served(spawn: Spawn, folder: Path, url: str, words: str) -> None:
+    code, err = ended(spawn("serve", *ELSEWHERE, url))
+    assert code == 2
+    assert words in err
+    assert "SECRET" not in err
+
+
 def test_every_protocol_is_there_and_ends(serving: Callable[..., Serving], hello: Path) -> None:
     server = serving(hello)
     body = b'{"name": "Ada"}'

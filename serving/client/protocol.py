@@ -16,14 +16,14 @@ from typing import Any
 import grpc
 import numpy as np
 
-from pipeline_dsl.dtypes import DTYPES
+from serving.convert.datatypes import raw_bytes
+from serving.convert.items import Packing, pack, unpack
+from serving.protocol import SERVICE, message
 
-from .convert.datatypes import raw_bytes
-from .convert.items import Packing, pack, unpack
-from .grpc.service import SERVICE
-from .protocol import message
+from .channel import Target
+from .errors import ClientError, failure
+from .values import NUMPY, Tensor, taken
 
-_DTYPES = {d.kserve: d for d in DTYPES.values() if d.kserve and d.numeric}
 _RETRIES = {
     "methodConfig": [
         {
@@ -38,23 +38,6 @@ _RETRIES = {
         }
     ]
 }
-
-
-class ClientError(Exception):
-    """What a server answered instead, or a value that does not fit its model; `code` is gRPC's."""
-
-    def __init__(self, text: str, code: str = "INVALID_ARGUMENT") -> None:
-        super().__init__(text)
-        self.code = code
-
-
-@dataclass(frozen=True, slots=True)
-class Tensor:
-    """An input or output as the server describes it; -1 in the shape is any size."""
-
-    name: str
-    datatype: str
-    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +56,9 @@ class Client:
         self, address: str, *, token: str = "", root: bytes | None = None, secure: bool = False, retries: bool = True
     ) -> None:
         """`root`: certificates to trust instead of the system's; only with `secure`."""
-        options = [
-            ("grpc.max_receive_message_length", -1),
-            ("grpc.max_send_message_length", -1),
-            ("grpc.service_config", json.dumps(_RETRIES if retries else {})),
-        ]
-        if secure or root is not None:
-            self._channel = grpc.secure_channel(address, grpc.ssl_channel_credentials(root), options)
-        else:
-            self._channel = grpc.insecure_channel(address, options)
-        self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        self._target = Target(address, secure, root, token)
+        self._channel = self._target.channel(("grpc.service_config", json.dumps(_RETRIES if retries else {})))
+        self._metadata = self._target.metadata()
 
     def model(self, name: str, version: str = "", timeout: float | None = None) -> Model:
         """What the server says of a model."""
@@ -132,7 +108,7 @@ class Client:
         try:
             return call(request, timeout=seconds, metadata=self._metadata)
         except grpc.RpcError as error:
-            raise ClientError(error.details() or "no answer", error.code().name) from None
+            raise failure(error) from None
 
     def close(self) -> None:
         self._channel.close()
@@ -152,32 +128,11 @@ def _described(tensor: Any) -> Tensor:
 
 def _array(tensor: Tensor, value: Any) -> np.ndarray[Any, Any]:
     """A value as the array to send: a single one as [1], one row as the only row."""
-    if tensor.datatype == "BYTES":
-        found = np.array(value, object)
-        flat = [item.encode() if isinstance(item, str) else item for item in found.ravel().tolist()]
-        if not all(isinstance(item, bytes) for item in flat):
-            raise ClientError(f"input `{tensor.name}` takes texts or bytes")
-        array = np.fromiter(flat, object, len(flat)).reshape(found.shape)
-    else:
-        array = _numbers(tensor, value)
+    array = taken(tensor, value)
     missing = len(tensor.shape) - array.ndim
     if missing == 1 and tensor.shape[0] in (-1, 1):
         array = array[np.newaxis]
     return np.ascontiguousarray(array)
-
-
-def _numbers(tensor: Tensor, value: Any) -> np.ndarray[Any, Any]:
-    dtype = _DTYPES.get(tensor.datatype)
-    if dtype is None:
-        raise ClientError(f"input `{tensor.name}` has the datatype {tensor.datatype}, which is not known here")
-    try:
-        given = np.array(value)
-        made = given.astype(dtype.numpy)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise ClientError(f"input `{tensor.name}` takes {tensor.datatype}: {error}") from None
-    if dtype.kind in ("int", "uint") and given.size and not np.array_equal(made, given):
-        raise ClientError(f"input `{tensor.name}` takes {tensor.datatype}, which does not hold {value!r:.80}")
-    return made
 
 
 def _value(tensor: Any, data: bytes) -> np.ndarray[Any, Any]:
@@ -186,6 +141,6 @@ def _value(tensor: Any, data: bytes) -> np.ndarray[Any, Any]:
         if tensor.datatype == "BYTES":
             items = unpack(data, int(np.prod(shape)))
             return np.fromiter(items, object, len(items)).reshape(shape)
-        return np.frombuffer(data, _DTYPES[tensor.datatype].numpy).reshape(shape)
+        return np.frombuffer(data, NUMPY[tensor.datatype]).reshape(shape)
     except (Packing, ValueError, KeyError) as error:
         raise ClientError(f"output `{tensor.name}` can not be read: {error}", "INTERNAL") from None
