@@ -23,6 +23,8 @@ import uvloop
 PATH = "/inference.GRPCInferenceService/ModelInfer"
 WARM = 0.25
 """Share of the time before anything is counted, at most a second."""
+PATIENCE = 60.0
+"""Seconds more after which a server that does not answer is given up."""
 SIZES = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 Send = Callable[[bytes], Awaitable[object]]
@@ -55,8 +57,11 @@ class HttpConnection(asyncio.Protocol):
             if not head.startswith(b"http/1.1 200"):
                 self._answer.set_exception(RuntimeError(f"{bytes(self._buffer[:2000])!r}"))
                 return
-            at = head.index(b"content-length:") + len(b"content-length:")
-            self._left = int(head[at:].split(b"\r\n", 1)[0]) - (len(self._buffer) - end - 4)
+            length = head.partition(b"\r\ncontent-length:")[2].partition(b"\r\n")[0]
+            if not length:
+                self._answer.set_exception(RuntimeError(f"an answer without Content-Length: {head!r}"))
+                return
+            self._left = int(length) - (len(self._buffer) - end - 4)
             self._buffer.clear()
         else:
             self._left -= len(data)
@@ -103,7 +108,8 @@ async def main(protocol: str, address: str, clients: int, seconds: float, reques
         await asyncio.sleep(counted - time.perf_counter())
         print("begin", flush=True)
 
-    async with (over_http if protocol == "http" else over_grpc)(address, clients) as sends:
+    connected = over_http if protocol == "http" else over_grpc
+    async with asyncio.timeout(end - begun + PATIENCE), connected(address, clients) as sends:
         await asyncio.gather(say(), *[loop(client, send) for client, send in enumerate(sends)])
     spent = time.perf_counter() - counted
     took.sort()

@@ -20,7 +20,7 @@ SERVICE = "/inference.GRPCInferenceService/"
 @contextmanager
 def regions(work: Work, address: str) -> Iterator[list[Region]]:
     """One for each request of the work, known to the server at `address` until the end, with its input written."""
-    with ExitStack() as stack, grpc.insecure_channel(address) as channel:
+    with grpc.insecure_channel(address) as channel, ExitStack() as stack:
         made = []
         for i, given in enumerate(inputs(work.name)):
             region = Region(f"bench{i}", given.nbytes)
