@@ -15,7 +15,10 @@ from typing import Any
 from .bare import Bare
 from .goals import Outcome, outcomes
 from .measure import Point, measured_work, rows
+from .servers import servers
 from .works import WORKS, Array, Work, inputs
+
+OWN = ("echo", "pipectl")
 
 
 def main() -> int:
@@ -30,8 +33,9 @@ def main() -> int:
         if work.prepared:
             expected = expectation(work)
             levels = options.clients or work.levels
+            chosen = [s for s in servers(work) if not options.no_peers or s.kind in OWN]
             for _ in range(options.repeats):
-                for point in measured_work(work, levels, options.seconds, expected):
+                for point in measured_work(work, chosen, levels, options.seconds, expected):
                     points.append(point)
                     print(".", end="", file=sys.stderr, flush=True)
     print(f" {time.perf_counter() - start:.0f} s", file=sys.stderr)
@@ -50,6 +54,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=4.0, help="for each point, after warming up")
     parser.add_argument("--repeats", type=int, default=2, help="servers take turns so many times")
     parser.add_argument("--clients", type=int, nargs="+", help="at a time; by default what the work is about")
+    parser.add_argument("--no-peers", action="store_true", help="only our server and the floors")
     parser.add_argument("--quick", action="store_true", help="half a second, once: do all servers answer right?")
     options = parser.parse_args()
     if options.quick:

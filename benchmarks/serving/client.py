@@ -35,15 +35,19 @@ class HttpConnection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self._waits = False
         self._left = -1
         """Bytes of the body that are missing; -1: the head is."""
         self._answer: asyncio.Future[None]
+        self.closed: asyncio.Future[None]
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # a TCP one it is
         self._transport = transport
+        self.closed = asyncio.get_running_loop().create_future()
 
     def send(self, request: bytes) -> asyncio.Future[None]:
         self._answer = asyncio.get_running_loop().create_future()
+        self._waits = True
         self._transport.write(request)
         return self._answer
 
@@ -54,12 +58,9 @@ class HttpConnection(asyncio.Protocol):
             if end < 0:
                 return
             head = bytes(self._buffer[:end]).lower()
-            if not head.startswith(b"http/1.1 200"):
-                self._answer.set_exception(RuntimeError(f"{bytes(self._buffer[:2000])!r}"))
-                return
             length = head.partition(b"\r\ncontent-length:")[2].partition(b"\r\n")[0]
-            if not length:
-                self._answer.set_exception(RuntimeError(f"an answer without Content-Length: {head!r}"))
+            if not head.startswith(b"http/1.1 200") or not length:
+                self._end(RuntimeError(f"not a whole answer of status 200: {bytes(self._buffer[:2000])!r}"))
                 return
             self._left = int(length) - (len(self._buffer) - end - 4)
             self._buffer.clear()
@@ -67,11 +68,20 @@ class HttpConnection(asyncio.Protocol):
             self._left -= len(data)
         if self._left == 0:
             self._left = -1
-            self._answer.set_result(None)
+            self._end(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if not self._answer.done():
-            self._answer.set_exception(exc or ConnectionError("the server closed the connection"))
+        self.closed.set_result(None)
+        self._end(exc or ConnectionError("the server closed the connection"))
+
+    def _end(self, error: Exception | None) -> None:
+        """Give the answer to who waits, if somebody does."""
+        if self._waits:
+            self._waits = False
+            if error is None:
+                self._answer.set_result(None)
+            else:
+                self._answer.set_exception(error)
 
 
 @asynccontextmanager
@@ -79,9 +89,12 @@ async def over_http(address: str, clients: int) -> AsyncIterator[list[Send]]:
     host, _, port = address.rpartition(":")
     loop = asyncio.get_running_loop()
     made = [await loop.create_connection(HttpConnection, host, int(port)) for _ in range(clients)]
-    yield [connection.send for _, connection in made]
-    for transport, _ in made:
-        transport.close()
+    try:
+        yield [connection.send for _, connection in made]
+    finally:
+        for transport, connection in made:
+            transport.close()
+            await connection.closed
 
 
 @asynccontextmanager

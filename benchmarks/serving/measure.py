@@ -14,7 +14,7 @@ import numpy as np
 
 from .client import written
 from .payloads import grpc_requests
-from .servers import Live, requests, running, servers
+from .servers import Live, Server, requests, running
 from .shared import regions
 from .trees import TICKS, cpu_seconds, pss_bytes
 from .works import Array, Work
@@ -23,10 +23,12 @@ Point = dict[str, Any]
 SHARED = "grpc, shared memory"
 
 
-def measured_work(work: Work, levels: Sequence[int], seconds: float, expected: Array) -> Iterable[Point]:
-    """All servers of a work in turn, once, and the loops without a server."""
+def measured_work(
+    work: Work, servers: Sequence[Server], levels: Sequence[int], seconds: float, expected: Array
+) -> Iterable[Point]:
+    """The loops without a server, and then the servers in turn, each once."""
     yield from floors(work, seconds)
-    for server in servers(work):
+    for server in servers:
         with running(server, expected) as live:
             for protocol in server.protocols:
                 given = requests(server, protocol)
