@@ -20,6 +20,8 @@ from .trees import TICKS, cpu_seconds, pss_bytes
 from .works import Array, Work
 
 Point = dict[str, Any]
+SORTED = 8
+"""Texts of a batch in the loop that sorts by length: larger ones pad more than they save."""
 SHARED = "grpc, shared memory"
 
 
@@ -85,19 +87,19 @@ def point(live: Live, label: str, protocol: str, clients: int, seconds: float, g
 
 def floors(work: Work, seconds: float) -> Iterable[Point]:
     """The functions in a loop, without a server."""
-    sizes = [("in-process", 1)]
+    sizes = [("in-process", 1, 1)]
     if work.rows:
-        sizes.append(("in-process", work.rows))
+        sizes.append(("in-process", work.rows, work.rows))
     if work.name == "w5":
-        sizes.append(("in-process, sorted", -work.rows))
-    for name, size in sizes:
+        sizes.append(("in-process, sorted", -SORTED, work.rows))
+    for name, size, clients in sizes:
         command = [sys.executable, "-m", "benchmarks.serving.bare", work.name, str(size), str(seconds)]
         found = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
         yield {
             "work": work.name,
             "server": name,
             "protocol": "none",
-            "clients": abs(size),
+            "clients": clients,
             "requests_per_s": found["calls"] / found["seconds"],
             "p50_ms": found["p50_ms"],
             "p99_ms": found["p99_ms"],

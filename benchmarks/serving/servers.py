@@ -63,6 +63,8 @@ def servers(work: Work) -> list[Server]:
     found.append(Server("pipectl", "pipectl", work, option="one" if "text" in work.values else ""))
     if work.name == "w1":
         found.append(Server("pipectl, 2 encoders", "pipectl", work, option="two"))
+    if work.name == "w5":
+        found.append(Server("pipectl, single texts", "pipectl", work, option="single"))
     if TRITON.exists():
         found += tritons(work)
     if MOSEC.exists() and work.name in ("w1", "w2"):
