@@ -56,10 +56,12 @@ class Live:
 
 
 def servers(work: Work) -> list[Server]:
-    """All that can run here, floors first."""
-    found = [Server("echo", "echo", work, ("grpc",), "grpc"), Server("echo asgi", "echo", work, ("http",), "asgi")]
+    """All that can run here, floors first. Echo servers stand beside the works that the wire decides."""
+    found = []
+    if work.name in ("w2", "w4"):
+        found += [Server("echo", "echo", work, ("grpc",), "grpc"), Server("echo asgi", "echo", work, ("http",), "asgi")]
     if work.name == "w2":
-        found.insert(1, Server("echo v2", "echo", work, ("grpc",), "grpc-v2"))
+        found.append(Server("echo v2", "echo", work, ("grpc",), "grpc-v2"))
     found.append(Server("pipectl", "pipectl", work, option="one" if "text" in work.values else ""))
     if work.name == "w1":
         found.append(Server("pipectl, 2 encoders", "pipectl", work, option="two"))
