@@ -6,7 +6,12 @@
 #   make bench   measured figures beside their budgets
 #   make bless   write the golden files anew; read the diff before you commit it
 #   make size    lines per file, largest last
+<<<<<<< HEAD
 #   make peers   a real Triton server and perf_analyzer, in .peers/; `pytest -m peers` uses them
+=======
+#   make peers   Triton and mosec to compare with, in .peers/; `pytest -m peers` and `make bench-serving` use them
+#   make bench-serving   our server, Triton, mosec and echo servers, the same work and client: half an hour
+>>>>>>> benches
 
 PYTHON ?= python3
 VENV := .venv
@@ -17,7 +22,7 @@ PYTEST := $(BIN)/python -m pytest
 # What `make run` prepares; the tests prepare the other examples themselves.
 DIGITS := examples/digits
 
-.PHONY: help run test check bench bless size peers clean
+.PHONY: help run test check bench bench-serving bless size peers clean
 .DEFAULT_GOAL := help
 
 help:
@@ -40,6 +45,9 @@ bench: $(VENV)/.run
 	$(BIN)/python -m benchmarks.executor --json benchmarks/latest.json --keep benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.control --keep benchmarks/RESULTS.md
 
+bench-serving: $(VENV)/.test examples/embed/models/.prepared
+	$(BIN)/python -m benchmarks.serving --json benchmarks/latest.json
+
 bless: $(VENV)/.test
 	PIPECTL_BLESS=1 $(PYTEST) tests
 	git status --short tests
@@ -55,6 +63,9 @@ clean:
 
 $(DIGITS)/models/.prepared: $(wildcard $(DIGITS)/*.py) | $(VENV)/.run
 	$(BIN)/python $(DIGITS)/prepare.py
+
+examples/embed/models/.prepared: $(wildcard examples/embed/*.py) | $(VENV)/.test
+	$(BIN)/python examples/embed/prepare.py
 
 # Each set of packages has a stamp, so that a verb installs only what it needs, once.
 $(BIN)/python:

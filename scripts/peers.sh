@@ -1,8 +1,9 @@
 #!/bin/sh
-# A real Triton server without Docker or GPU, to compare with: `.peers/triton/serve --model-repository=DIR ...`, and
-# its load generator: `.peers/triton/perf_analyzer -m PIPELINE -i grpc -u HOST:PORT ...`.
+# Other servers to compare with, without Docker or GPU: a real Triton server (`.peers/triton/serve
+# --model-repository=DIR ...`), its load generator (`.peers/triton/perf_analyzer -m PIPELINE -i grpc -u HOST:PORT ...`)
+# and mosec (`.peers/mosec/venv`).
 #
-#   scripts/peers.sh     builds .peers/triton/ (about 400 MB; git does not see it)
+#   scripts/peers.sh     builds .peers/ (about 900 MB; git does not see it)
 #
 # The server, its python backend and nothing else come in the nvidia-pytriton wheel (CPython 3.11 here). Its python
 # backend wants numpy below 2, so it has a virtual environment of its own, with this project in it.
@@ -17,6 +18,13 @@ venv="$home/venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
     'nvidia-pytriton==0.7.0' 'numpy<2' 'nvidia-cuda-runtime-cu12'
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e "$root"
+# What the stages of the benchmarks import.
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check 'numpy<2' onnxruntime tokenizers
+
+mosec="$root/.peers/mosec/venv"
+[ -x "$mosec/bin/python" ] || "$python" -m venv "$mosec"
+"$mosec/bin/python" -m pip install --quiet --disable-pip-version-check -c "$root/constraints.txt" \
+    mosec numpy onnxruntime tokenizers
 
 # libb64 is not in the wheel; it needs no root to be unpacked here.
 if [ ! -e "$home/lib/libb64.so.0d" ]; then

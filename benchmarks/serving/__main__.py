@@ -1,118 +1,104 @@
-"""Measures all servers and prints their figures beside the floor's."""
+"""Measures the works on all servers, prints their figures, and says which goals they reach."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import platform
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from .bare import Bare
+from .goals import Outcome, outcomes
+from .measure import Point, measured_work, rows
+from .servers import servers
+from .works import WORKS, Array, Work, inputs
 
-from serving.protocol import message
-
-from .trees import cpu_seconds, pss_bytes
-
-HERE = Path(__file__).parent
-FLOOR = "echo bytes"
-PORTS = ("--grpc", "127.0.0.1:0", "--http", "none", "--metrics", "none")
-SERVERS = {
-    FLOOR: ["benchmarks.serving.echo", "bytes"],
-    "echo v2": ["benchmarks.serving.echo", "v2"],
-    "pipectl": ["pipectl", "serve", str(HERE / "w2.pipe"), *PORTS, "--drain-delay", "1ms"],
-}
-TRITON = HERE.parents[1] / ".peers" / "triton" / "serve"
-if TRITON.exists():
-    SERVERS["triton 0 ms"] = ["benchmarks.serving.triton", str(TRITON), "0"]
-    SERVERS["triton 1 ms"] = ["benchmarks.serving.triton", str(TRITON), "1000"]
-
-
-@contextmanager
-def running(module: str, *args: str) -> Iterator[tuple[int, str, float]]:
-    """Process id, address and seconds to ready of a server."""
-    start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", module, *args], stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        address = next(line.split()[2] for line in process.stdout if line.startswith("gRPC at"))
-        yield process.pid, address, time.perf_counter() - start
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def w2_request() -> bytes:
-    request = message("inference.ModelInferRequest")(model_name="w2")
-    request.inputs.add(name="x", datatype="FP32", shape=[1, 16])
-    request.raw_input_contents.append(np.arange(16, dtype=np.float32).tobytes())
-    data: bytes = request.SerializeToString()
-    return data
-
-
-def measured(pid: int, address: str, concurrency: int, seconds: float) -> dict[str, Any]:
-    before = cpu_seconds(pid)
-    arguments = [sys.executable, "-m", "benchmarks.serving.client", address, str(concurrency), str(seconds)]
-    done = subprocess.run(arguments, input=w2_request(), capture_output=True, check=True)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return {
-        "concurrency": concurrency,
-        "requests_per_s": found["calls"] / found["seconds"],
-        "p50_ms": found["p50_ms"],
-        "p99_ms": found["p99_ms"],
-        "cpu_ms": (cpu_seconds(pid) - before) * 1e3 / found["calls"],
-        "calls": found["calls"],
-    }
+OWN = ("echo", "pipectl")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.serving")
-    parser.add_argument("--json", type=Path, help="where the figures go")
-    parser.add_argument("--seconds", type=float, default=4.0, help="for each point")
-    parser.add_argument("--repeats", type=int, default=2, help="servers take turns so many times")
-    parser.add_argument("--concurrency", type=int, nargs="*", default=[1, 8, 64])
-    options = parser.parse_args()
-    points: list[dict[str, Any]] = []
-    for _ in range(options.repeats):
-        for name, (module, *args) in SERVERS.items():
-            with running(module, *args) as (pid, address, ready):
-                for concurrency in options.concurrency:
-                    point = measured(pid, address, concurrency, options.seconds)
-                    points.append({"server": name, "ready_s": ready, "pss_bytes": pss_bytes(pid), **point})
-    rows = summary(points, options.concurrency)
-    for row in rows:
-        print(
-            f"{row['server']:12} {row['concurrency']:3} clients  {row['requests_per_s']:7.0f} requests/s"
-            f"  p50 {row['p50_ms']:7.2f} ms  p99 {row['p99_ms']:7.2f} ms  cpu {row['cpu_ms']:.3f} ms"
-            f"  {row['cpu_to_floor']:.2f} x floor"
-        )
+    options = arguments()
+    points: list[Point] = []
+    works = [WORKS[name] for name in options.only]
+    for work in works:
+        if not work.prepared:
+            print(f"{work.name} is left out: `python examples/embed/prepare.py` makes its model", file=sys.stderr)
+    start = time.perf_counter()
+    for work in works:
+        if work.prepared:
+            expected = expectation(work)
+            levels = options.clients or work.levels
+            chosen = [s for s in servers(work) if not options.no_peers or s.kind in OWN]
+            for _ in range(options.repeats):
+                for point in measured_work(work, chosen, levels, options.seconds, expected):
+                    points.append(point)
+                    print(".", end="", file=sys.stderr, flush=True)
+    print(f" {time.perf_counter() - start:.0f} s", file=sys.stderr)
+    found = rows(points)
+    reached = outcomes(found)
+    print(table(found), *map(str, reached), sep="\n")
     if options.json:
-        options.json.write_text(json.dumps({"environment": environment(), "rows": rows, "points": points}, indent=1))
+        options.json.write_text(json.dumps(report(found, reached, points), indent=1))
     return 0
 
 
-def summary(points: list[dict[str, Any]], levels: list[int]) -> list[dict[str, Any]]:
-    """Mean over repeats, and the CPU time's ratio to the floor's at the same number of clients."""
-    rows = []
-    for level in levels:
-        floor = 0.0
-        for name in SERVERS:
-            found = [p for p in points if p["server"] == name and p["concurrency"] == level]
-            mean = {k: float(np.mean([p[k] for p in found])) for k in ("requests_per_s", "p50_ms", "p99_ms", "cpu_ms")}
-            floor = mean["cpu_ms"] if name == FLOOR else floor
-            rows.append({"server": name, "concurrency": level, **mean, "cpu_to_floor": mean["cpu_ms"] / floor})
-    return rows
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.serving")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go")
+    parser.add_argument("--only", type=names, default=list(WORKS), metavar="w2,w3", help="works to measure")
+    parser.add_argument("--seconds", type=float, default=4.0, help="for each point, after warming up")
+    parser.add_argument("--repeats", type=int, default=2, help="servers take turns so many times")
+    parser.add_argument("--clients", type=int, nargs="+", help="at a time; by default what the work is about")
+    parser.add_argument("--no-peers", action="store_true", help="only our server and the floors")
+    parser.add_argument("--quick", action="store_true", help="half a second, once: do all servers answer right?")
+    options = parser.parse_args()
+    if options.quick:
+        options.seconds, options.repeats, options.clients = 0.5, 1, options.clients or [1, 4]
+    return options
 
 
-def environment() -> dict[str, str]:
-    libraries = {name: version(name) for name in ("grpcio", "protobuf", "uvloop", "numpy")}
-    return {"python": platform.python_version(), "machine": platform.machine(), **libraries}
+def names(text: str) -> list[str]:
+    found = text.split(",")
+    unknown = [name for name in found if name not in WORKS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"there is no {', '.join(unknown)}; there are {', '.join(WORKS)}")
+    return found
+
+
+def expectation(work: Work) -> Array:
+    """What every server shall answer to the first request."""
+    return Bare(work)(inputs(work.name)[0])
+
+
+def table(found: Sequence[Point]) -> str:
+    """Figures as lines, the better run of each point."""
+    lines = [
+        f"{'work':4} {'server':22} {'protocol':19} {'clients':>7} {'req/s':>7} {'spread':>6} {'p50 ms':>8}"
+        f" {'p99 ms':>8} {'CPU ms':>8} {'spread':>6} {'PSS MB':>6} {'ready s':>7} {'others':>6}"
+    ]
+    for row in found:
+        server = f"{row['pss_mb']:6.0f} {row['ready_s']:7.2f} {row['foreign_cores']:6.2f}" if "pss_mb" in row else ""
+        lines.append(
+            f"{row['work']:4} {row['server']:22} {row['protocol']:19} {row['clients']:7} {row['requests_per_s']:7.0f}"
+            f" {row['requests_per_s_spread']:6.0%} {row['p50_ms']:8.2f} {row['p99_ms']:8.2f} {row['cpu_ms']:8.3f}"
+            f" {row['cpu_ms_spread']:6.0%} {server}".rstrip()
+        )
+    return "\n".join(lines)
+
+
+def report(found: Sequence[Point], reached: Iterable[Outcome], points: Sequence[Point]) -> dict[str, Any]:
+    libraries = {name: version(name) for name in ("grpcio", "protobuf", "uvicorn", "uvloop", "numpy")}
+    return {
+        "environment": {"python": platform.python_version(), "machine": platform.machine(), **libraries},
+        "rows": found,
+        "goals": [{"goal": str(o), "value": o.value, "met": o.met} for o in reached],
+        "points": points,
+    }
 
 
 if __name__ == "__main__":

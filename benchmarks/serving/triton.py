@@ -1,88 +1,114 @@
-"""A tritonserver beside ours, where `scripts/peers.sh` has put one: the same steps as an ensemble of python models.
-
-    python -m benchmarks.serving.triton SERVE DELAY_US
-
-Says where it listens, as the other servers do, and ends with this process.
-"""
+"""A work as a repository of Triton's: each step a python model, and an ensemble of them with the work's name."""
 
 from __future__ import annotations
 
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
-import time
+import json
+from collections.abc import Iterable
 from pathlib import Path
 
-import grpc
+from .works import FOLDER, Step, Work
 
-STEPS = ("one", "two", "three", "four")
+MODEL = '''
+import importlib
+import inspect
+import json
+import sys
 
-MODEL = """
 import numpy as np
 import triton_python_backend_utils as pb
 
 
 class TritonPythonModel:
+    """Calls one function with what waits, as its parameters say."""
+
+    def initialize(self, args):
+        given = {k: json.loads(v["string_value"]) for k, v in json.loads(args["model_config"])["parameters"].items()}
+        sys.path.append(given["folder"])
+        module, _, name = given["function"].partition(":")
+        found = getattr(importlib.import_module(module), name)
+        self.function = found(**given["options"]) if inspect.isclass(found) else found
+        self.takes, self.gives, self.rows = given["takes"], given["gives"], given["rows"]
+
     def execute(self, requests):
-        arrays = [pb.get_input_tensor_by_name(r, "x").as_numpy() for r in requests]
-        made = np.concatenate(arrays) + np.float32(1)
-        ends = np.cumsum([len(a) for a in arrays])[:-1]
-        return [pb.InferenceResponse([pb.Tensor("y", part)]) for part in np.split(made, ends)]
-"""
-PORTS = """
-max_batch_size: 32
-input [ { name: "x" data_type: TYPE_FP32 dims: [ 16 ] } ]
-output [ { name: "y" data_type: TYPE_FP32 dims: [ 16 ] } ]
-"""
+        given = [[self.array(request, name) for name in self.takes] for request in requests]
+        if not self.rows:
+            return [self.response(self.called(one)) for one in given]
+        ends = np.cumsum([len(one[0]) for one in given])
+        joined = [np.concatenate(column) if len(column) > 1 else column[0] for column in zip(*given)]
+        made = self.called(joined)
+        return [
+            self.response([np.stack(v[a:b]) if isinstance(v, list) else v[a:b] for v in made])
+            for a, b in zip([0, *ends], ends)
+        ]
+
+    def array(self, request, name):
+        found = pb.get_input_tensor_by_name(request, name).as_numpy()
+        if found.dtype != object:
+            return found
+        return np.array([text.decode() for text in found.ravel()], object)
+
+    def called(self, arrays):
+        made = self.function(**dict(zip(self.takes, arrays)))
+        return made if len(self.gives) > 1 else (made,)
+
+    def response(self, arrays):
+        return pb.InferenceResponse([pb.Tensor(name, a) for name, a in zip(self.gives, arrays)])
+'''
 
 
-def repository(folder: Path, delay_us: int) -> None:
-    """Four models and the ensemble `w2`; each step joins what waits, for `delay_us` at most."""
-    for name in STEPS:
-        (folder / name / "1").mkdir(parents=True)
-        (folder / name / "1" / "model.py").write_text(MODEL)
-        batching = f"dynamic_batching {{ max_queue_delay_microseconds: {delay_us} }}"
-        instances = "instance_group [ { count: 1 kind: KIND_CPU } ]"
-        (folder / name / "config.pbtxt").write_text(f'backend: "python"\n{PORTS}\n{batching}\n{instances}\n')
-    (folder / "w2" / "1").mkdir(parents=True)
-    tensors = ("x", *(f"after_{name}" for name in STEPS[:-1]), "y")
+def repository(folder: Path, work: Work) -> None:
+    """Write the models and the ensemble."""
+    for step in work.steps:
+        model = folder / f"{work.name}_{step.name}"
+        (model / "1").mkdir(parents=True)
+        (model / "1" / "model.py").write_text(MODEL)
+        (model / "config.pbtxt").write_text(model_config(work, step))
+    (folder / work.name / "1").mkdir(parents=True)
+    (folder / work.name / "config.pbtxt").write_text(ensemble_config(work))
+
+
+def model_config(work: Work, step: Step) -> str:
+    """One step: its tensors are named by the function's parameters, and by the values that it gives."""
+    lines = ['backend: "python"', f"max_batch_size: {work.rows}"]
+    lines += _tensors("input", work, step.takes.items())
+    lines += _tensors("output", work, ((name, name) for name in step.gives))
+    lines.append(f"instance_group [ {{ count: {step.instances} kind: KIND_CPU }} ]")
+    if work.rows:
+        lines.append(f"dynamic_batching {{ max_queue_delay_microseconds: {work.delay_us} }}")
+    given = {
+        "folder": str(FOLDER),
+        "function": step.function,
+        "options": step.options,
+        "takes": list(step.takes),
+        "gives": step.gives,
+        "rows": work.rows,
+    }
+    for key, value in given.items():
+        text = json.dumps(json.dumps(value))  # JSON inside of a quoted string
+        lines.append(f'parameters {{ key: "{key}" value {{ string_value: {text} }} }}')
+    return "\n".join(lines) + "\n"
+
+
+def ensemble_config(work: Work) -> str:
     steps = ",\n".join(
-        f'{{ model_name: "{name}" model_version: -1 input_map {{ key: "x" value: "{tensors[i]}" }}'
-        f' output_map {{ key: "y" value: "{tensors[i + 1]}" }} }}'
-        for i, name in enumerate(STEPS)
+        f'{{ model_name: "{work.name}_{step.name}" model_version: -1 '
+        + " ".join(f'input_map {{ key: "{port}" value: "{value}" }}' for port, value in step.takes.items())
+        + " "
+        + " ".join(f'output_map {{ key: "{name}" value: "{name}" }}' for name in step.gives)
+        + " }"
+        for step in work.steps
     )
-    config = f'platform: "ensemble"\n{PORTS}\nensemble_scheduling {{ step [ {steps} ] }}\n'
-    (folder / "w2" / "config.pbtxt").write_text(config)
+    lines = ['platform: "ensemble"', f"max_batch_size: {work.rows}"]
+    lines += _tensors("input", work, [(work.input, work.input)])
+    lines += _tensors("output", work, [(work.output, work.output)])
+    return "\n".join([*lines, f"ensemble_scheduling {{ step [ {steps} ] }}"]) + "\n"
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
-
-
-def main(serve: str, delay_us: int) -> int:
-    with tempfile.TemporaryDirectory() as folder:
-        repository(Path(folder), delay_us)
-        port = free_port()
-        options = ("--allow-http=false", "--allow-metrics=false", "--log-error=true", "--log-info=false")
-        command = [serve, f"--model-repository={folder}", f"--grpc-port={port}", *options]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
-        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-            ready = channel.unary_unary("/inference.GRPCInferenceService/ServerReady")
-            while process.poll() is None:
-                try:
-                    if ready(b"", timeout=1):
-                        break
-                except grpc.RpcError:
-                    time.sleep(0.1)
-        print(f"gRPC at 127.0.0.1:{port}", flush=True)
-        return process.wait()
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], int(sys.argv[2])))
+def _tensors(kind: str, work: Work, ports: Iterable[tuple[str, str]]) -> list[str]:
+    found = []
+    for port, name in ports:
+        value = work.values[name]
+        datatype = "STRING" if value.datatype == "BYTES" else value.datatype
+        dims = ", ".join(map(str, value.dims or (1,)))
+        found.append(f'{kind} [ {{ name: "{port}" data_type: TYPE_{datatype} dims: [ {dims} ] }} ]')
+    return found

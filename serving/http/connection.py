@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .limits import HttpLimits
 from .replies import Scope
+from .together import Together
 
 TASK = "pipectl.task"
 """Key of a scope: the task to cancel when the client leaves."""
@@ -51,6 +52,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
+        self._together = Together(transport, self.loop)
         if len(self.connections) > self.limits.connections:
             self._refuse(503, f"there are {self.limits.connections} connections, which is all this server takes")
             return
@@ -103,6 +105,7 @@ class Connection(HttpToolsProtocol):
         if hosts != 1 and self.parser.get_http_version() == "1.1":
             self._stop(400, "a request has one Host header")
         super().on_headers_complete()
+        self.cycle.transport = self._together  # type: ignore[assignment]  # all that a response needs of one
         length = next((value for name, value in self.headers if name == b"content-length"), b"0")
         if int(length) > self.limits.body:
             self._over(413, f"the body has {int(length)} bytes; the limit is {self.limits.body}")
@@ -132,6 +135,10 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._phase = "idle"
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        self._together.flush()
+        super().on_response_complete()
 
     def _over(self, status: int, text: str) -> None:
         """The request in hand is answered with an error, and the connection ends behind it."""
@@ -164,6 +171,7 @@ class Connection(HttpToolsProtocol):
             f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
         )
         if not self.transport.is_closing():
+            self._together.flush()
             self.transport.write(head.encode() + body)
             self.transport.close()
 
