@@ -60,6 +60,12 @@ def _at_the_end_of_this_turn(loop: asyncio.AbstractEventLoop, tick: Tick) -> Non
     loop.call_soon(tick, loop)
 
 
+def _not_started(refused: list[tuple[Request, RequestError]]) -> None:
+    """Nothing ran for those refused at the door. A function: an error's traceback holds no variable of its frame."""
+    for _, error in refused:
+        error.started = False
+
+
 class Engine:
     """A running plan. `start` before anything else; `stop` ends it for good. All other methods are thread-safe."""
 
@@ -206,7 +212,10 @@ class Engine:
             self.end(refused)
             refused.clear()  # or an error's traceback, which holds this frame, keeps all of it
         if own is not None:
-            raise own
+            try:
+                raise own
+            finally:
+                del own  # as above
         return job
 
     async def asubmit(
@@ -316,8 +325,7 @@ class Engine:
                         timed.append(request)
                 except (Overloaded, InvalidArgument) as error_of_door:
                     refused.append((request, error_of_door))
-        for _, refusal in refused:
-            refusal.started = False
+        _not_started(refused)
         for request in timed:
             self._set_timer(request)
         self._enter(entered)
