@@ -30,6 +30,8 @@ _READ = 1 << 18
 _TURNS = 16
 """Reads before others on the loop have their turn."""
 _MOST_FDS = 250  # the kernel passes at most 253 at a time
+_FULL = 1 << 26
+"""Bytes of messages from which on a frame takes no further one."""
 _TICK = 0.25
 """Seconds after which regions that were read are told to be free, if no message took the news along."""
 
@@ -53,7 +55,7 @@ class Link:
         self._on_message = on_message
         self._on_closed = on_closed
         self._loop = asyncio.get_running_loop()
-        self._pending: list[msgspec.Raw] = []
+        self._pending: deque[bytes] = deque()
         self._flushing = False
         self._out: deque[tuple[memoryview, list[int]]] = deque()
         self._read = bytearray()
@@ -65,13 +67,12 @@ class Link:
 
     def post(self, message: Message) -> None:
         """Send it with the others of this turn. OverflowError or UnicodeEncodeError if it can not be a message."""
-        self._post(msgspec.Raw(encode(message)))
-
-    def _post(self, raw: msgspec.Raw) -> None:
-        if self.closed:
-            return
-        self._pending.append(raw)
-        self._soon()
+        data = encode(message)
+        if len(data) > LONGEST - _FULL:
+            raise OverflowError(f"{len(data)} bytes are too many for a message")
+        if not self.closed:
+            self._pending.append(data)
+            self._soon()
 
     def _soon(self) -> None:
         if not self._flushing and not self._out:
@@ -83,18 +84,22 @@ class Link:
         if self.closed or self._out:
             return
         opened, dropped, fds = self.arena.news()
-        messages, self._pending = self._pending, []
+        messages: list[msgspec.Raw] = []
+        size = 0
+        while self._pending and size < _FULL:
+            size += len(self._pending[0])
+            messages.append(msgspec.Raw(self._pending.popleft()))
         frame = Frame(messages, opened[:_MOST_FDS], dropped, self.attached.take_freed())
         # Regions of a message may lie in any of the new segments: those beyond one frame's go before it.
         for start in range(_MOST_FDS, len(opened), _MOST_FDS):
             self._frame(Frame([], opened[start : start + _MOST_FDS], [], []), fds[start : start + _MOST_FDS])
         self._frame(frame, fds[:_MOST_FDS])
         self._write()
+        if self._pending:
+            self._soon()
 
     def _frame(self, frame: Frame, fds: list[int]) -> None:
         data = encode(frame)
-        if len(data) > LONGEST:
-            raise ValueError(f"a frame of {len(data)} bytes is too long")
         self._out.append((memoryview(_HEADER.pack(len(data)) + data), fds))
 
     def _write(self) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from serving.access import Access, Caller
-from serving.errors import RequestError
+from serving.errors import RequestError, TooLarge
 from serving.options import ServerOptions
 from serving.tensors import InferAnswer, InferCall
 
@@ -79,20 +79,22 @@ class Remote:
     async def ask_grpc(self, caller: Caller, name: str, data: bytes) -> bytes:
         """The message that answers a method which does not infer."""
         number = next(self._numbers)
-        self._link.post(Ask(number, who(caller), "grpc", name, "", {}, data))
-        return (await self._told(number)).body
+        return (await self._told(Ask(number, who(caller), "grpc", name, "", {}, data))).body
 
     async def ask_http(self, caller: Caller, entry: Entry, path: Mapping[str, str], body: bytes) -> Reply:
         """The reply of a route."""
         from serving.http.replies import Reply
 
         number = next(self._numbers)
-        self._link.post(Ask(number, who(caller), "http", entry.method, entry.path, dict(path), body))
-        told = await self._told(number)
+        told = await self._told(Ask(number, who(caller), "http", entry.method, entry.path, dict(path), body))
         return Reply(told.status, (told.body,) if told.body else (), told.media, told.headers)
 
-    async def _told(self, number: int) -> Told:
-        told = await self._answer(number)
+    async def _told(self, ask: Ask) -> Told:
+        try:
+            self._link.post(ask)
+        except OverflowError as error:
+            raise TooLarge(str(error)) from None
+        told = await self._answer(ask.number)
         assert isinstance(told, Told)
         return told
 

@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import threading
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 import tritonclient.grpc as grpc_client
 import tritonclient.grpc.aio as grpc_aio
 import tritonclient.http as http_client
 import tritonclient.http.aio as http_aio
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from tritonclient.utils import InferenceServerException
 
-from tests.serving.frontends.processes import Serving, children, command, descriptors, segments, served, tensor, until
+from tests.serving.frontends.processes import (
+    OWN,
+    Serving,
+    children,
+    command,
+    descriptors,
+    segments,
+    served,
+    tensor,
+    until,
+)
 
 STAGES = '''
 import itertools
@@ -81,7 +98,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[Serving]:
-    with served(program(folder), "--frontends", "2", "--allow-client-shm", "--drain-delay", "1ms") as found:
+    control = ("--allow-client-shm", "--model-control", "explicit", "--drain-delay", "1ms")
+    with served(program(folder), "--frontends", "2", *control) as found:
         yield found
 
 
@@ -124,14 +142,52 @@ def test_everything_else_is_asked_of_the_parent(server: Serving) -> None:
         assert client.get_log_settings().settings["log_info"].bool_param
         with pytest.raises(InferenceServerException, match="no pipeline `smae`; did you mean `same`"):
             client.get_model_metadata("smae")
-        with pytest.raises(InferenceServerException, match="loading and unloading is off") as caught:
-            client.load_model("same")
-        assert caught.value.status() == "StatusCode.UNAVAILABLE"
     with http_client.InferenceServerClient(server.urls["HTTP"]) as http:
         assert http.get_server_metadata()["name"] == "pipectl"
         with pytest.raises(InferenceServerException, match="input `x`: datatype FP32 is expected") as wrong:
             http.infer("same", [tensor(http_client, "x", np.zeros((1, 1), np.int64))])
         assert wrong.value.status() == "400"
+
+
+def test_what_needs_the_types_of_pipelines(server: Serving) -> None:
+    base = f"http://{server.urls['HTTP']}"
+    with urllib.request.urlopen(f"{base}/openapi.json", timeout=30) as answer:
+        assert "/v2/models/same/infer" in json.load(answer)["paths"]
+    asked = urllib.request.Request(f"{base}/v2/models/words/generate_stream", b'{"n": 3}', method="POST")
+    with urllib.request.urlopen(asked, timeout=30) as answer:
+        events = [json.loads(line[6:]) for line in answer if line.startswith(b"data: ")]
+    assert [event["word"] for event in events] == ["w0", "w1", "w2"]
+    with grpc.insecure_channel(server.urls["gRPC"], OWN) as channel:
+        found = ProtoReflectionDescriptorDatabase(channel)
+        assert "pipectl.same.Same" in found.get_services()
+        pool, names = DescriptorPool(found), ("TextsRequest", "TextsResponse")
+        kinds = [GetMessageClass(pool.FindMessageTypeByName(f"pipectl.texts.{name}")) for name in names]
+        run = channel.unary_unary("/pipectl.texts.Texts/Run", kinds[0].SerializeToString, kinds[1].FromString)
+        assert list(run(kinds[0](text=["a", "é"])).text) == ["a", "é"]
+
+
+def test_a_change_reaches_all_frontends(server: Serving) -> None:
+    clients = _one_on_each(server)
+    clients["0"].unload_model("same")
+    for client in clients.values():
+        until(lambda: not _serving(server))
+        with pytest.raises(InferenceServerException, match="it was unloaded"):
+            client.infer("same", [tensor(grpc_client, "x", np.zeros((1, 1), np.float32))])
+        assert not client.is_server_ready()
+    clients["1"].load_model("same")
+    for client in clients.values():
+        assert client.is_model_ready("same")
+        client.infer("same", [tensor(grpc_client, "x", np.zeros((1, 1), np.float32))])
+        client.close()
+    until(lambda: _serving(server))
+
+
+def _serving(server: Serving) -> bool:
+    """What the health service of one frontend or the other says."""
+    with grpc.insecure_channel(server.urls["gRPC"], OWN) as channel:
+        request = health_pb2.HealthCheckRequest(service="same")
+        answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=30)
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
 def test_memory_of_clients_is_the_parents(server: Serving) -> None:
