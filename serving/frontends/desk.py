@@ -131,7 +131,7 @@ class Desk:
     # ---- operations
 
     async def _infer(self, call: Call) -> None:
-        # The call is unpacked here and not kept: its memory is free as soon as the engine lets go of it.
+        # Not kept in a name here: its memory is free once `infer` and the engine let go of it.
         answer = await self._of.inference.infer(caller_of(call.caller), unpack_call(call, self.link.attached))
         if not self.link.closed:
             with Packer(self.link.arena) as packer:
