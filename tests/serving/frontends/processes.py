@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 import tritonclient.grpc as grpc_client
 
-PATIENCE = 30.0
+PATIENCE = 90.0
+"""Seconds: a process that starts again on a busy machine may need many."""
 LISTEN = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--metrics", "127.0.0.1:0")
 OWN = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1)]
 """A channel with these shares no connection with others of this process."""

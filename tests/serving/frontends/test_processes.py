@@ -257,7 +257,7 @@ def test_a_frontend_that_is_killed_takes_only_its_own_connections(server: Servin
             except InferenceServerException as error:
                 failures[index].append(error)
 
-    threads = [threading.Thread(target=load, args=(index,)) for index in clients]
+    threads = [threading.Thread(target=load, args=(index,), daemon=True) for index in clients]
     for thread in threads:
         thread.start()
     until(lambda: min(answered.values()) > 3)
