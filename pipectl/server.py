@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline_dsl.plan import Plan
 from serving.access import Access, AccessError
 from serving.deployment import Source
+from serving.loop import loop_factory
 from serving.mirror import Mirror, follow
 from serving.operations import Operations, operations
 from serving.repository import Repository
@@ -35,6 +36,8 @@ from .hardware import probe
 from .tuning import tuned
 
 if TYPE_CHECKING:
+    from serving.grpc.options import GrpcOptions
+    from serving.http.options import HttpOptions
     from serving.telemetry import Telemetry
 
     from .commands.serve import Settings
@@ -44,17 +47,8 @@ def serve(settings: Settings, session: Session) -> Exit:
     """Until a signal. CompileError, LoadError or Hinted for what keeps it from starting."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("pipectl").setLevel(logging.INFO)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_serve(settings, session))
-
-
-def _loop_factory() -> Any:
-    """uvloop where it is installed: a third less time for each call over gRPC."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 async def _serve(settings: Settings, session: Session) -> Exit:
@@ -148,26 +142,47 @@ async def _watching(server: Server, settings: Settings, mirror: Mirror) -> Async
 
 
 def listeners(ops: Operations, settings: Settings) -> Sequence[Listener]:
-    """One for each protocol."""
-    tls = None
-    if settings.tls_cert and settings.tls_key:
-        tls = Tls(settings.tls_cert, settings.tls_key, settings.tls_clients)
+    """One for each protocol; with frontends their ports, and the processes that listen there."""
     found: list[Listener] = []
-    if settings.grpc:
-        found.append(_grpc(ops, settings, tls))
-    if settings.http:
-        found.append(_http(ops, settings.http, tls, metrics_only=False))
+    if settings.frontends:
+        found += _frontends(ops, settings)
+    else:
+        if settings.grpc:
+            from serving.grpc.server import GrpcServer
+
+            found.append(GrpcServer(ops, _grpc_options(settings)))
+        if settings.http:
+            found.append(_http(ops, settings.http, settings, metrics_only=False))
     if settings.metrics:
-        found.append(_http(ops, settings.metrics, tls, metrics_only=True))
+        found.append(_http(ops, settings.metrics, settings, metrics_only=True))
     return found
 
 
-def _grpc(ops: Operations, settings: Settings, tls: Tls | None) -> Listener:
-    from serving.grpc.server import GrpcOptions, GrpcServer
+def _frontends(ops: Operations, settings: Settings) -> list[Listener]:
+    from serving.frontends.group import FrontendGroup
+    from serving.frontends.ports import Port
 
-    options = GrpcOptions(
+    grpc = http = None
+    if settings.grpc:
+        grpc = Port("gRPC", settings.grpc, shared=settings.grpc_reuse_port), _grpc_options(settings)
+    if settings.http:
+        http = Port("HTTP", settings.http), _http_options(ops, settings.http, settings)
+    group = FrontendGroup(ops, settings.frontends, grpc, http, settings.tokens)
+    return [*(pair[0] for pair in (grpc, http) if pair is not None), group]
+
+
+def _tls(settings: Settings) -> Tls | None:
+    if not (settings.tls_cert and settings.tls_key):
+        return None
+    return Tls(settings.tls_cert, settings.tls_key, settings.tls_clients)
+
+
+def _grpc_options(settings: Settings) -> GrpcOptions:
+    from serving.grpc.options import GrpcOptions
+
+    return GrpcOptions(
         address=settings.grpc,
-        tls=tls,
+        tls=_tls(settings),
         max_concurrent=settings.grpc_max_concurrent,
         keepalive_ms=settings.grpc_keepalive_time,
         keepalive_timeout_ms=settings.grpc_keepalive_timeout,
@@ -176,17 +191,21 @@ def _grpc(ops: Operations, settings: Settings, tls: Tls | None) -> Listener:
         max_connection_grace_ms=settings.grpc_max_connection_grace,
         reuse_port=settings.grpc_reuse_port,
     )
-    return GrpcServer(ops, options)
 
 
-def _http(ops: Operations, address: str, tls: Tls | None, *, metrics_only: bool) -> Listener:
-    from serving.http.app import HttpApp, MetricsApp
+def _http_options(ops: Operations, address: str, settings: Settings) -> HttpOptions:
     from serving.http.limits import HttpLimits
-    from serving.http.listener import HttpListener, HttpOptions
+    from serving.http.options import HttpOptions
 
     host, _, port = address.rpartition(":")
-    limits = HttpLimits(body=ops.options.max_message)
-    options = HttpOptions(host.strip("[]"), int(port), tls, limits)
+    return HttpOptions(host.strip("[]"), int(port), _tls(settings), HttpLimits(body=ops.options.max_message))
+
+
+def _http(ops: Operations, address: str, settings: Settings, *, metrics_only: bool) -> Listener:
+    from serving.http.app import HttpApp, MetricsApp
+    from serving.http.listener import HttpListener
+
+    options = _http_options(ops, address, settings)
     if metrics_only:
         return HttpListener(MetricsApp(ops), options, "metrics")
     return HttpListener(HttpApp(ops), options)

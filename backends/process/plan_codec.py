@@ -18,7 +18,7 @@ import msgspec
 from backends.base import BackendError
 from pipeline_dsl import ir, plan, sizes, types
 from pipeline_dsl.dtypes import DTYPES, DType
-from pipeline_dsl.plan import StagePlan
+from pipeline_dsl.plan import PipelinePlan, Slot, StagePlan
 
 CLASSES: dict[str, type[Any]] = {
     kind.__name__: kind
@@ -47,6 +47,9 @@ CLASSES: dict[str, type[Any]] = {
         plan.ResourceClaim,
         plan.AheadPolicy,
         plan.StagePlan,
+        plan.Slot,
+        plan.InputPlan,
+        plan.OutputPlan,
     )
 }
 """What may cross, by name: a closed table, so bytes can never name another class."""
@@ -71,6 +74,24 @@ def decode_plan(data: bytes) -> StagePlan:
     if not isinstance(stage, StagePlan):
         raise ValueError(f"expected a StagePlan, found {type(stage).__name__}")
     return stage
+
+
+def encode_signature(pipeline: PipelinePlan) -> bytes:
+    """What a pipeline takes and gives, without its steps. BackendError as for a stage."""
+    outputs = tuple(dataclasses.replace(port, source=Slot(0)) for port in pipeline.outputs)
+    try:
+        return msgspec.msgpack.encode(_lower((pipeline.name, pipeline.doc, pipeline.inputs, outputs), ""))
+    except _CanNotCross as error:
+        raise BackendError(
+            f"pipeline `{pipeline.name}`: {error}, which can not be sent to another process",
+            "Use numbers, text, lists and maps as defaults of its inputs.",
+        ) from None
+
+
+def decode_signature(data: bytes) -> PipelinePlan:
+    """A plan without steps, from what `encode_signature` gave."""
+    name, doc, inputs, outputs = _raise(msgspec.msgpack.decode(data))
+    return PipelinePlan(name, inputs, outputs, (), len(inputs), doc=doc)
 
 
 class _CanNotCross(Exception):

@@ -200,6 +200,18 @@ class Attached:
         self._maps: dict[int, mmap.mmap] = {}
         self._tracks = tracks
         self._freed: deque[Region] = deque()
+        self._handed = 0
+        """Regions that were read and not yet taken as freed."""
+
+    @property
+    def freed(self) -> int:
+        """Regions that wait to be taken by `take_freed`."""
+        return len(self._freed)
+
+    @property
+    def held(self) -> int:
+        """Regions that arrays still show."""
+        return self._handed - len(self._freed)
 
     def attach(self, opened: list[Opened], fds: list[int]) -> None:
         """Map new segments and close their descriptors. SegmentError if one is not what it is said to be."""
@@ -230,6 +242,7 @@ class Attached:
         if self._tracks:
             finalizer: Any = weakref.finalize(array, self._freed.append, region)
             finalizer.atexit = False
+            self._handed += 1
         return array
 
     def take_freed(self) -> list[Region]:
@@ -237,6 +250,7 @@ class Attached:
         taken = []
         while self._freed:
             taken.append(self._freed.popleft())
+        self._handed -= len(taken)
         return taken
 
     def close(self) -> None:

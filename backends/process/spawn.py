@@ -12,12 +12,15 @@ _THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 _PACKAGES = str(Path(__file__).resolve().parents[2])
 
 
-def spawn(fd: int, output: int, threads: int) -> subprocess.Popen[bytes]:
-    """`child.main` on the socket `fd`, in a session of its own, writing to `output`. OSError if the system refuses.
+CHILD = "backends.process.child"
+
+
+def spawn(fd: int, output: int, threads: int, module: str = CHILD) -> subprocess.Popen[bytes]:
+    """`module` on the socket `fd`, in a session of its own, writing to `output`. OSError if the system refuses.
 
     A new interpreter, not a fork: the parent has threads. `-P`: the current folder must not shadow modules."""
     return subprocess.Popen(
-        [sys.executable, "-P", "-u", "-m", "backends.process.child", str(fd)],
+        [sys.executable, "-P", "-u", "-m", module, str(fd)],
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,

@@ -29,9 +29,10 @@ _BFLOAT16 = "bfloat16"  # numpy's own spelling of it, <V2, would lose the type
 class ValueWriter:
     """Writes the values of one message. `regions` are what it reserved, `written` the bytes it copied."""
 
-    def __init__(self, arena: Arena, inputs: Sequence[Value] = ()) -> None:
-        """Values that are one of `inputs` are sent as a reference to it."""
+    def __init__(self, arena: Arena, inputs: Sequence[Value] = (), inline: int = INLINE) -> None:
+        """Values that are one of `inputs` are sent as a reference to it; up to `inline` bytes go into the message."""
         self._arena = arena
+        self._inline = inline
         self._inputs = {id(value): i for i, value in enumerate(inputs) if isinstance(value, np.ndarray | Ragged)}
         self.regions: list[Region] = []
         self.written = 0
@@ -64,7 +65,7 @@ class ValueWriter:
 
     def _dense(self, value: Array, scalar: bool = False) -> Dense:
         name = _BFLOAT16 if value.dtype.name == _BFLOAT16 else value.dtype.str
-        if value.nbytes <= INLINE:
+        if value.nbytes <= self._inline:
             return Dense(value.tobytes(), name, value.shape, scalar)
         region, target = self._reserve(value.nbytes)
         np.copyto(target.view(value.dtype).reshape(value.shape), value)
@@ -85,7 +86,7 @@ class ValueWriter:
         return Blobs(self._place(items, sum(lengths)), lengths, shape)
 
     def _place(self, parts: list[bytes], size: int) -> Data:
-        if size <= INLINE:
+        if size <= self._inline:
             return b"".join(parts)
         region, target = self._reserve(size)
         view = target.data
@@ -111,7 +112,7 @@ class ValueWriter:
         dtype = rows[0].dtype
         count = sum(row.size for row in rows)
         name = _BFLOAT16 if dtype.name == _BFLOAT16 else dtype.str
-        if count * dtype.itemsize <= INLINE:
+        if count * dtype.itemsize <= self._inline:
             values = Dense(b"".join(row.tobytes() for row in rows), name, (count,))
         else:
             region, target = self._reserve(count * dtype.itemsize)

@@ -57,6 +57,7 @@ class Settings:
     grpc_max_connection_age: int | None
     grpc_max_connection_grace: int | None
     grpc_reuse_port: bool
+    frontends: int
 
     def options(self) -> ServerOptions:
         """What holds for all protocols."""
@@ -145,6 +146,14 @@ def _connections(command: Command) -> Command:
         click.option("--grpc-max-connection-age", callback=milliseconds, metavar="TIME", help="Then it is closed."),
         click.option("--grpc-max-connection-grace", callback=milliseconds, metavar="TIME", help="For calls in it."),
         click.option("--grpc-reuse-port", is_flag=True, help="Several servers may listen there (SO_REUSEPORT)."),
+        click.option(
+            "--frontends",
+            type=click.IntRange(0, 64),
+            default=0,
+            metavar="N",
+            show_default=True,
+            help="Processes that accept and decode in front of this one.",
+        ),
     )
 
 
@@ -220,6 +229,8 @@ def command(session: Session, /, **options: Any) -> Exit:
     settings = Settings(**options)
     if (settings.tls_cert is None) != (settings.tls_key is None) or (settings.tls_clients and not settings.tls_cert):
         raise click.UsageError("--tls-cert and --tls-key go together; --tls-clients needs both")
+    if settings.frontends and not (settings.grpc or settings.http):
+        raise click.UsageError("--frontends needs --grpc or --http to listen at")
     from pipectl.server import serve
 
     return serve(settings, session)

@@ -8,7 +8,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio
 
 from serving.access import ANYONE
-from serving.operations import Operations
+from serving.front import Front
 from serving.protocol import SERVICE
 
 _UP = health_pb2.HealthCheckResponse.SERVING
@@ -19,7 +19,7 @@ _GONE = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 class HealthService:
     """Says what the operations say; `renew` after everything that may have changed it."""
 
-    def __init__(self, operations: Operations) -> None:
+    def __init__(self, operations: Front) -> None:
         self._of = operations
         self._servicer = aio.HealthServicer()
         self._told: dict[str, Any] = {}

@@ -10,7 +10,7 @@ from typing import Any
 from executor.errors import RequestError
 from serving.access import Caller
 from serving.errors import text
-from serving.operations import Operations
+from serving.front import Front
 from serving.tensors import InferCall
 
 from .callers import Callers, header
@@ -24,7 +24,7 @@ REAL_STATUS = "triton_grpc_error"
 class InferenceHandlers:
     """The two calls that carry tensors."""
 
-    def __init__(self, operations: Operations, status: Status, callers: Callers) -> None:
+    def __init__(self, operations: Front, status: Status, callers: Callers) -> None:
         self._inference = operations.inference
         self._window = operations.options.stream_window
         self._status = status

@@ -83,6 +83,21 @@ def add_channelz(server: Any, status: Status, callers: Callers) -> None:
     channelz_pb2_grpc.add_ChannelzServicer_to_server(servicer, server)
 
 
+def open_connections() -> int:
+    """Connections of all servers of this process that clients hold open."""
+    found = 0
+    servicer = channelz.ChannelzServicer
+    for server in servicer.GetServers(channelz_pb2.GetServersRequest(), None).server:
+        start, more = 0, True
+        while more:
+            asked = channelz_pb2.GetServerSocketsRequest(server_id=server.ref.server_id, start_socket_id=start)
+            answer = servicer.GetServerSockets(asked, None)
+            found += len(answer.socket_ref)
+            more = not answer.end and bool(answer.socket_ref)
+            start = answer.socket_ref[-1].socket_id + 1 if more else 0
+    return found
+
+
 def _guarded(call: Callable[..., Any], status: Status, callers: Callers) -> Callable[..., Any]:
     async def checked(request: Any, context: Any) -> Any:
         try:

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
 from grpc import aio
 
-from serving.operations import Operations
+from serving.front import Front
 from serving.server import BindError
 from serving.tls import Tls
 
 from .callers import Callers
 from .health import HealthService
-from .reflection import Reflection, add_channelz
-from .service import handler
+from .options import GrpcOptions
+from .reflection import Reflection, add_channelz, open_connections
+from .service import Ask, handler
 from .status import Status
 from .typed import TypedHandlers
-
-SPARE = 64 * 1024
-"""Bytes a message may have beside its tensors."""
 
 
 def credentials(tls: Tls) -> Any:
@@ -31,46 +28,15 @@ def credentials(tls: Tls) -> Any:
     return grpc.ssl_server_credentials([pair], roots, require_client_auth=roots is not None)
 
 
-@dataclass(frozen=True, slots=True)
-class GrpcOptions:
-    """How the gRPC port is set. Times in milliseconds, as gRPC counts them."""
-
-    address: str = "127.0.0.1:8001"
-    tls: Tls | None = None
-    max_concurrent: int | None = None
-    """Calls under way at a time; further ones are refused at once."""
-    keepalive_ms: int = 7_200_000
-    keepalive_timeout_ms: int = 20_000
-    keepalive_without_calls: bool = False
-    max_connection_age_ms: int | None = None
-    max_connection_grace_ms: int | None = None
-    reuse_port: bool = False
-
-    def arguments(self, max_message: int) -> list[tuple[str, int]]:
-        """As arguments of the server's channels."""
-        found = [
-            ("grpc.max_receive_message_length", max_message + SPARE if max_message else -1),
-            ("grpc.max_send_message_length", -1),
-            ("grpc.so_reuseport", int(self.reuse_port)),
-            ("grpc.keepalive_time_ms", self.keepalive_ms),
-            ("grpc.keepalive_timeout_ms", self.keepalive_timeout_ms),
-            ("grpc.keepalive_permit_without_calls", int(self.keepalive_without_calls)),
-            ("grpc.enable_channelz", 1),
-        ]
-        if self.max_connection_age_ms is not None:
-            found.append(("grpc.max_connection_age_ms", self.max_connection_age_ms))
-        if self.max_connection_grace_ms is not None:
-            found.append(("grpc.max_connection_age_grace_ms", self.max_connection_grace_ms))
-        return found
-
-
 class GrpcServer:
     """All gRPC services of a set of operations, on one port."""
 
     name = "gRPC"
 
-    def __init__(self, operations: Operations, options: GrpcOptions | None = None) -> None:
+    def __init__(self, operations: Front, options: GrpcOptions | None = None, ask: Ask | None = None) -> None:
+        """`ask` answers all calls but inference; without it `operations` are `Operations`, which do."""
         self._of = operations
+        self._ask = ask
         self._options = options or GrpcOptions()
         self._server: Any = None
         self._health = HealthService(operations)
@@ -84,6 +50,11 @@ class GrpcServer:
         host, _, port = self._options.address.rpartition(":")
         return f"{host}:{self.port or port}"
 
+    @property
+    def connections(self) -> int:
+        """Those that are open, as channelz counts them."""
+        return 0 if self._server is None else open_connections()
+
     async def start(self) -> None:
         """Listen. BindError if the address is taken or none."""
         options = self._options
@@ -94,7 +65,7 @@ class GrpcServer:
         callers = Callers(self._of.access, self._of.options)
         self._typed = typed = TypedHandlers(self._of, status, callers)
         reflection = Reflection(typed, status, callers).handlers()
-        server.add_generic_rpc_handlers((handler(self._of, status, callers), typed, *reflection))
+        server.add_generic_rpc_handlers((handler(self._of, status, callers, self._ask), typed, *reflection))
         self._health.add(server)
         add_channelz(server, status, callers)
         try:

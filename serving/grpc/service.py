@@ -9,8 +9,9 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from executor.errors import InvalidArgument
 from serving.access import Caller
+from serving.errors import InvalidArgument
+from serving.front import Front
 from serving.operations import Operations
 from serving.operations.models import TensorInfo
 from serving.operations.statistics import Duration, ModelStatistics
@@ -22,18 +23,24 @@ from .status import Status
 
 Handler = Callable[[Caller, Any], Any]
 """A caller and a request to the fields of a response; asynchronous or not."""
+Ask = Callable[[Caller, str, bytes], Awaitable[bytes]]
+"""A caller, a method's name and its message to the message of the answer."""
 
 
-def handler(operations: Operations, status: Status, callers: Callers) -> Any:
-    """The whole service, for a server to add."""
+def handler(operations: Front, status: Status, callers: Callers, ask: Ask | None = None) -> Any:
+    """The whole service, for a server to add. With `ask` it answers what does not infer; else `operations` do."""
     inference = InferenceHandlers(operations, status, callers)
     methods = {
         "ModelInfer": grpc.unary_unary_rpc_method_handler(inference.infer),
         "ModelStreamInfer": grpc.stream_stream_rpc_method_handler(inference.stream),
     }
-    calls = Calls(operations)
+    calls = Calls(operations) if isinstance(operations, Operations) else None
     for method in pool().FindServiceByName(SERVICE).methods:
-        if method.name not in methods:
+        if method.name in methods:
+            continue
+        if ask is not None:
+            methods[method.name] = grpc.unary_unary_rpc_method_handler(_asking(ask, method.name, status, callers))
+        else:
             request: Any = message(method.input_type.full_name)
             response = message(method.output_type.full_name)
             answer = _unary(getattr(calls, method.name), request, response, status, callers)
@@ -67,6 +74,40 @@ def _unary(
             await status.end(context, error)
 
     return answer
+
+
+def _asking(ask: Ask, name: str, status: Status, callers: Callers) -> Callable[[bytes, Any], Awaitable[bytes]]:
+    async def answer(data: bytes, context: Any) -> bytes:
+        try:
+            return await ask(callers.caller(context), name, data)
+        except Exception as error:
+            await status.end(context, error)
+
+    return answer
+
+
+class Answers:
+    """The calls that do not infer, from bytes to bytes: for what somebody else's port took in."""
+
+    def __init__(self, operations: Operations) -> None:
+        self._calls = Calls(operations)
+        self._types = {
+            method.name: (message(method.input_type.full_name), message(method.output_type.full_name))
+            for method in pool().FindServiceByName(SERVICE).methods
+        }
+
+    async def __call__(self, caller: Caller, name: str, data: bytes) -> bytes:
+        """The message of the answer. InvalidArgument if `data` is no message of the method."""
+        kind, response = self._types[name]
+        request: Any = kind
+        try:
+            asked = request.FromString(data)
+        except DecodeError:
+            raise InvalidArgument(f"the message is no request of {name}") from None
+        fields = getattr(self._calls, name)(caller, asked)
+        if inspect.isawaitable(fields):
+            fields = await fields
+        return _serialized(response(**fields))
 
 
 class Calls:

@@ -10,7 +10,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from executor.errors import InvalidArgument
-from serving.operations import Operations
+from serving.front import Front
 from serving.tensors import InferCall
 from serving.typed.catalog import TypedCall, TypedCatalog
 
@@ -24,7 +24,7 @@ REQUEST_ID = "x-request-id"
 class TypedHandlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # gRPC ships no types
     """Looks methods up by their path, as gRPC asks it to."""
 
-    def __init__(self, operations: Operations, status: Status, callers: Callers) -> None:
+    def __init__(self, operations: Front, status: Status, callers: Callers) -> None:
         self._of = operations
         self._status = status
         self._callers = callers

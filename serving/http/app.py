@@ -7,22 +7,25 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from serving.front import Front
 from serving.operations import Operations
 
 from .infer import InferApp, asked
 from .pages import no_page, pages, wrong_method
 from .replies import Receive, Scope, Send
-from .routes import METRICS_ENTRY, TABLE, routes
+from .routes import METRICS_ENTRY, TABLE, Ask, routes
 
 
 class HttpApp:
-    """All of it. `metrics`: `/metrics` is among the routes, and not on a listener of its own."""
+    """All of it. `metrics`: `/metrics` is among the routes, and not on a listener of its own.
 
-    def __init__(self, operations: Operations, *, metrics: bool = True) -> None:
+    `ask` answers the routes of the table; without it `operations` are `Operations`, which do."""
+
+    def __init__(self, operations: Front, *, metrics: bool = True, ask: Ask | None = None) -> None:
         self._infer = InferApp(operations)
         entries = (*TABLE, METRICS_ENTRY) if metrics else TABLE
         self._rest = Starlette(
-            routes=[*routes(operations, entries), *_verbs(), *pages(operations, metrics=metrics)],
+            routes=[*routes(operations, entries, ask), *_verbs(), *pages(operations, metrics=metrics)],
             exception_handlers={404: no_page, 405: wrong_method},
         )
         self._rest.router.redirect_slashes = False

@@ -15,7 +15,7 @@ import msgspec
 
 from serving.access import Caller
 from serving.errors import RequestError, text
-from serving.operations import Operations
+from serving.front import Front
 from serving.tensors import InferCall
 
 from .connection import GONE, TASK
@@ -50,7 +50,7 @@ def asked(scope: Scope) -> Asked | None:
 class InferApp:
     """Answers calls of pipelines."""
 
-    def __init__(self, operations: Operations) -> None:
+    def __init__(self, operations: Front) -> None:
         self._operations = operations
         self._forward = operations.options.forwarded()
 

@@ -6,28 +6,14 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import uvicorn
 
 from serving.server import BindError
-from serving.tls import Tls
 
 from .connection import connections
-from .limits import HttpLimits
-
-
-@dataclass(frozen=True, slots=True)
-class HttpOptions:
-    """How the HTTP port is set."""
-
-    host: str = "127.0.0.1"
-    port: int = 8000
-    tls: Tls | None = None
-    limits: HttpLimits = field(default_factory=HttpLimits)
-    backlog: int = 2048
-    reuse_port: bool = False
+from .options import HttpOptions
 
 
 class _Uvicorn(uvicorn.Server):
@@ -59,6 +45,11 @@ class HttpListener:
     @property
     def port(self) -> int:
         return self._options.port if self._socket is None else int(self._socket.getsockname()[1])
+
+    @property
+    def connections(self) -> int:
+        """Those that are open."""
+        return 0 if self._server is None else len(self._server.server_state.connections)
 
     async def start(self) -> None:
         """Bind and answer. BindError if the address is taken or none, or a certificate can not be read."""

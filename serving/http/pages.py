@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from serving.operations import Operations
+from serving.front import Front
 
 from .openapi import document
 from .replies import plain_error
@@ -29,7 +29,7 @@ POLICY = "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsa
 HEADERS = {"content-security-policy": POLICY, "x-content-type-options": "nosniff", "cache-control": "no-cache"}
 
 
-def pages(operations: Operations, *, metrics: bool) -> list[BaseRoute]:
+def pages(operations: Front, *, metrics: bool) -> list[BaseRoute]:
     """Routes of everything a browser asks for."""
 
     def described(request: Request) -> Response:

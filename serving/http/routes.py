@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute, Route
 
 from serving.access import Caller
 from serving.errors import InvalidArgument
+from serving.front import Front
 from serving.operations import Operations
 from serving.operations.statistics import Duration, ModelStatistics
 
@@ -271,19 +272,42 @@ TABLE: tuple[Entry, ...] = (
 )
 
 
-def routes(operations: Operations, entries: Iterable[Entry]) -> list[BaseRoute]:
+Ask = Callable[[Caller, Entry, Mapping[str, str], bytes], Awaitable[Reply]]
+"""A caller, a row of the table, what its path names and the body as it came, to the reply."""
+
+
+def routes(operations: Front, entries: Iterable[Entry], ask: Ask | None = None) -> list[BaseRoute]:
     """Rows of the table as Starlette has them."""
+    if ask is None:
+        assert isinstance(operations, Operations)
+        ask = Answers(operations)
     by_path: dict[str, dict[str, Entry]] = {}
     for entry in entries:
         by_path.setdefault(entry.path, {})[entry.method] = entry
-    return [Route(path, _Endpoint(operations, methods), methods=list(methods)) for path, methods in by_path.items()]
+    return [
+        Route(path, _Endpoint(operations, ask, methods), methods=list(methods)) for path, methods in by_path.items()
+    ]
+
+
+class Answers:
+    """Answers rows of the table by the operations of this process."""
+
+    def __init__(self, operations: Operations) -> None:
+        self._of = operations
+
+    async def __call__(self, caller: Caller, entry: Entry, path: Mapping[str, str], body: bytes) -> Reply:
+        made = entry.answer(self._of, caller, Asking(path, _object(body)))
+        if inspect.isawaitable(made):
+            made = await made
+        return made if isinstance(made, Reply) else json_reply({} if made is None else made)
 
 
 class _Endpoint:
     """The methods of one path, as an ASGI app."""
 
-    def __init__(self, operations: Operations, methods: Mapping[str, Entry]) -> None:
+    def __init__(self, operations: Front, ask: Ask, methods: Mapping[str, Entry]) -> None:
         self._of = operations
+        self._ask = ask
         self._methods = methods
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -297,13 +321,10 @@ class _Endpoint:
         entry = self._methods["GET" if scope["method"] == "HEAD" else scope["method"]]
         head = head_of(scope, None)
         caller = caller_of(head, self._of.access)
-        body: Mapping[str, Any] = {}
+        body = b""
         if entry.method == "POST":
-            body = _object(await body_of(scope, receive, head, self._of.options.max_message))
-        made = entry.answer(self._of, caller, Asking(Request(scope).path_params, body))
-        if inspect.isawaitable(made):
-            made = await made
-        reply = made if isinstance(made, Reply) else json_reply({} if made is None else made)
+            body = await body_of(scope, receive, head, self._of.options.max_message)
+        reply = await self._ask(caller, entry, Request(scope).path_params, body)
         name = accepted(head.accept_encoding)
         if not name or reply.length < COMPRESS_FROM:
             return reply

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from executor.metrics import render
@@ -20,11 +20,13 @@ class Metrics:
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
+        self.further: list[Callable[[], str]] = []
+        """Text of metrics that are not about pipelines."""
 
     @guarded("metrics")
     def text(self, caller: Caller) -> str:
         """In the text format, version 0.0.4."""
-        return render(merged(self._repository.catalog.deployments))
+        return render(merged(self._repository.catalog.deployments)) + "".join([text() for text in self.further])
 
 
 def merged(deployments: Iterable[Deployment]) -> Snapshot:

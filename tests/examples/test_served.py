@@ -10,7 +10,8 @@ import tritonclient.grpc.aio as aio_client
 
 import pipectl
 from serving.deployment import Source
-from serving.grpc.server import GrpcOptions, GrpcServer
+from serving.grpc.options import GrpcOptions
+from serving.grpc.server import GrpcServer
 from serving.operations import operations
 from serving.options import ServerOptions
 from serving.repository import Repository

@@ -156,12 +156,13 @@ def test_options_of_the_port_reach_it(serving: Callable[..., Serving], hello: Pa
 # ---- what keeps it from starting
 
 
-def test_a_port_that_is_taken(spawn: Spawn, hello: Path) -> None:
+@pytest.mark.parametrize("frontends", ["0", "1"])
+def test_a_port_that_is_taken(spawn: Spawn, hello: Path, frontends: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        code, err = ended(spawn("serve", hello, *ELSEWHERE, "--grpc", address))
+        code, err = ended(spawn("serve", hello, *ELSEWHERE, "--grpc", address, "--frontends", frontends))
     assert code == 4
     assert f"gRPC can not listen at {address}" in err
     assert "--grpc" in err
@@ -197,6 +198,8 @@ pipeline p(name: string) -> (name: string) {{ return name = broken(name) }}
         (("--max-message", "much"), "no size"),
         (("--tokens", "hello.pipe"), "chmod 600"),
         (("--compat", "other"), "triton"),
+        (("--frontends", "2", "--grpc", "none", "--http", "none"), "needs --grpc or --http"),
+        (("--frontends", "-1"), "0<=x<=64"),
     ],
 )
 def test_options_with_mistakes(spawn: Spawn, hello: Path, args: tuple[str, ...], words: str) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from serving.access import Access
-from serving.grpc.server import GrpcOptions, GrpcServer
+from serving.grpc.options import GrpcOptions
+from serving.grpc.server import GrpcServer
 from serving.operations import Operations
 from serving.options import ServerOptions
 

@@ -12,7 +12,8 @@ from typing import Any
 from serving.access import Access
 from serving.http.app import HttpApp
 from serving.http.limits import HttpLimits
-from serving.http.listener import HttpListener, HttpOptions
+from serving.http.listener import HttpListener
+from serving.http.options import HttpOptions
 from serving.operations import Operations
 from serving.options import ServerOptions
 

@@ -16,7 +16,8 @@ from executor.errors import Cancelled, DeadlineExceeded, Overloaded
 from serving.access import Access
 from serving.errors import AlreadyExists, RequestError, codes
 from serving.grpc.callers import Callers
-from serving.grpc.server import GrpcOptions, GrpcServer, Tls
+from serving.grpc.options import GrpcOptions
+from serving.grpc.server import GrpcServer, Tls
 from serving.grpc.status import PUSHBACK
 from serving.options import ServerOptions
 from serving.server import BindError

@@ -15,7 +15,8 @@ from executor.errors import LoadError
 from pipeline_dsl.plan import Plan
 from serving.access import ANYONE
 from serving.deployment import Source
-from serving.grpc.server import GrpcOptions, GrpcServer
+from serving.grpc.options import GrpcOptions
+from serving.grpc.server import GrpcServer
 from serving.operations import operations
 from serving.options import ServerOptions
 from serving.repository import Repository

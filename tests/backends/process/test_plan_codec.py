@@ -7,10 +7,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backends.base import BackendError
-from backends.process.plan_codec import decode_plan, encode_plan
+from backends.process.plan_codec import decode_plan, decode_signature, encode_plan, encode_signature
 from pipeline_dsl.dtypes import DTYPES
 from pipeline_dsl.ir import Bound, Contract, RaggedRule, TensorName
-from pipeline_dsl.plan import AUTO, BatchPolicy, LevelPolicy, PortPlan, QueuePolicy, StagePlan, Warmup
+from pipeline_dsl.plan import (
+    AUTO,
+    BatchPolicy,
+    InputPlan,
+    LevelPolicy,
+    OutputPlan,
+    PipelinePlan,
+    PortPlan,
+    QueuePolicy,
+    Slot,
+    StagePlan,
+    Warmup,
+)
 from pipeline_dsl.sizes import Size, Symbol
 from pipeline_dsl.types import Ragged, Rest, Rows, Sized, TensorType, Unknown
 
@@ -154,3 +166,14 @@ def test_bytes_name_no_class_outside_the_table():
 def _stage(**fields):
     given = {"arguments": {}, "inputs": ()} | fields
     return StagePlan(0, "s", None, "python", given["arguments"], Contract(), "", given["inputs"], (), (), True)
+
+
+def test_a_signature_keeps_what_a_pipeline_takes_and_gives():
+    text = TensorType(DTYPES["string"], (Rows(),))
+    taken = InputPlan("text", text, 0, has_default=True, default=["é", None, 2**70], doc="What to read.")
+    given = OutputPlan("words", TensorType(DTYPES["f32"], (), stream=True), Slot(7), "labels.txt", "Each.")
+    came = decode_signature(encode_signature(PipelinePlan("p", (taken,), (given,), (), 9, doc="Reads.")))
+    assert (came.name, came.doc, came.inputs, came.steps) == ("p", "Reads.", (taken,), ())
+    assert came.outputs == (OutputPlan("words", given.type, Slot(0), "labels.txt", "Each."),)
+    with pytest.raises(BackendError, match="pipeline `p`"):
+        encode_signature(PipelinePlan("p", (InputPlan("x", text, 0, True, object()),), (), (), 1))

@@ -67,8 +67,11 @@ def test_a_region_is_freed_when_its_last_view_dies(pair):
     pass_on(arena, attached)
     view = attached.read(region).view(np.float32).reshape(32, 32)[3:5, ::2]
     assert attached.take_freed() == []
+    assert (attached.held, attached.freed) == (1, 0)
     del view
+    assert (attached.held, attached.freed) == (0, 1)
     assert attached.take_freed() == [region]
+    assert (attached.held, attached.freed) == (0, 0)
     arena.release(region)
 
 

@@ -1,0 +1,75 @@
+"""What the parent serves, as a frontend knows it: signatures of pipelines, and whether they can be asked.
+
+Shown --> Repository (catalog, leaving) + Readiness --on_change--> typed services, health watchers, OpenAPI
+"""
+
+from __future__ import annotations
+
+from backends.process.plan_codec import decode_signature
+from executor.errors import NotFound
+from pipeline_dsl.plan import PipelinePlan, Plan
+from serving.access import Caller
+from serving.catalog import Catalog
+from serving.convert import PipelineCodec
+from serving.deployment import Deployment, Served, Source
+from serving.operations.guard import guarded
+from serving.repository import Repository
+
+from .messages import Pipelines, Shown
+
+
+class MirrorDeployment(Deployment):
+    """Pipelines that run in the parent: signatures without steps, and no engine."""
+
+    def __init__(self, given: Pipelines) -> None:
+        self.source = Source(given.path, given.version)
+        plans = [decode_signature(data) for data in given.plans]
+        self.served = {plan.name: self._mirrored(plan) for plan in plans}
+
+    def _mirrored(self, plan: PipelinePlan) -> Served:
+        return Served(plan.name, self.source.version, plan, PipelineCodec(plan), self)
+
+
+def _never(source: Source) -> Plan:
+    raise AssertionError(f"{source} is compiled by the parent")
+
+
+class Mirror(Repository):
+    """The catalog of the parent; it is changed there."""
+
+    def __init__(self) -> None:
+        super().__init__((), _never)
+        self.up: frozenset[str] = frozenset()
+        self._ready = False
+        self._sources: list[Pipelines] = []
+        self._deployments: tuple[MirrorDeployment, ...] = ()
+
+    def ready(self) -> bool:
+        return self._ready
+
+    def show(self, shown: Shown) -> None:
+        """Take over what the parent says. Pipelines that did not change stay the same objects."""
+        if shown.sources != self._sources or not self._deployments:
+            self._sources = shown.sources
+            self._deployments = tuple(MirrorDeployment(given) for given in shown.sources)
+        self._ready, self.leaving, self.up = shown.ready, shown.leaving, frozenset(shown.up)
+        self.catalog = Catalog(self._deployments, shown.known, growing=shown.growing)
+        for call in self.on_change:
+            call()
+
+
+class Readiness:
+    """What the parent said last; requests for it go to the parent, this is for those who watch."""
+
+    def __init__(self, mirror: Mirror) -> None:
+        self._mirror = mirror
+
+    @guarded("health")
+    def ready(self, caller: Caller) -> bool:
+        return self._mirror.ready()
+
+    @guarded("health")
+    def model_ready(self, caller: Caller, name: str, version: str = "") -> bool:
+        if name not in self._mirror.catalog.pipelines and name not in self._mirror.catalog.known:
+            raise NotFound(f"there is no pipeline `{name}`")
+        return name in self._mirror.up
