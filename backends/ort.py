@@ -15,12 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from pipeline_dsl.dtypes import DTYPES
 from pipeline_dsl.plan import StagePlan
 
 from .artifact import artifact_path, host_only, keys_of, missing_library
 from .base import BackendError, Batch, BatchResult, Instance, InstanceConfig
 from .chunks import in_chunks
 from .ort_tensors import Slot, match, tensor_of
+from .states import CONTROLS
 
 Run = Callable[[tuple[Any, ...]], list[Any]]
 
@@ -205,6 +207,8 @@ class _Bits:
 
 def _entering(slot: Slot, config: InstanceConfig) -> Callable[[Any], Any] | None:
     dtype = slot.port.type.dtype
+    if slot.port.filled in CONTROLS:
+        return _controls(slot)
     if slot.port.form == "scalar":
         return lambda value: np.array(value, dtype.numpy)
     if not slot.permute:
@@ -217,6 +221,14 @@ def _entering(slot: Slot, config: InstanceConfig) -> Callable[[Any], Any] | None
         return out
 
     return permuted
+
+
+def _controls(slot: Slot) -> Callable[[Any], Any]:
+    """Control values in the dtype and rank of the file's tensor."""
+    dtype = DTYPES[slot.tensor.dtype].numpy
+    rows = slot.port.type.has_rows
+    shape = [-1 if rows and axis == 0 else 1 for axis in range(len(slot.tensor.shape))]
+    return lambda value: np.asarray(value).astype(dtype).reshape(shape)
 
 
 def _leaving(slot: Slot, config: InstanceConfig) -> Callable[[Any], Any] | None:

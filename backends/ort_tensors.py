@@ -10,11 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline_dsl.dtypes import DTYPES as known
 from pipeline_dsl.ir import TensorName
 from pipeline_dsl.plan import PortPlan, StagePlan
 from pipeline_dsl.types import Ragged, Rows, Sized
 
 from .artifact import disagreement
+from .states import CONTROLS
 
 DTYPES = {
     "tensor(bool)": "bool",
@@ -115,6 +117,8 @@ def _missing(side: str, port: PortPlan, named: Mapping[str, TensorName]) -> str:
 
 def _differences(slot: Slot, stage: StagePlan, is_input: bool) -> list[str]:
     port, tensor = slot.port, slot.tensor
+    if port.filled in CONTROLS:
+        return _control(port, tensor)
     if not _same_dtype(port, tensor):
         return [f"`{port.name}` is {port.type.dtype.name}, the file's `{tensor.name}` is {tensor.dtype}"]
     dims = _dims(port)
@@ -131,6 +135,20 @@ def _differences(slot: Slot, stage: StagePlan, is_input: bool) -> list[str]:
         for axis, (dim, size) in enumerate(zip(dims, tensor.shape))
         if (problem := _difference(port, dim, axis, size, stage, is_input))
     ]
+
+
+def _control(port: PortPlan, tensor: Tensor) -> list[str]:
+    """What a sequence is told comes in the dtype that the file wants: one value a row, with dims of 1 or without."""
+    kinds = ("int", "uint", "string") if port.filled == "id" else ("bool", "int", "uint", "float")
+    dtype = known.get(tensor.dtype)
+    if dtype is None or ("string" if dtype.name == "string" else dtype.kind) not in kinds:
+        return [
+            f"`{port.name}` is told the `{port.filled}` of a sequence, the file's `{tensor.name}` is {tensor.dtype}"
+        ]
+    more = tensor.shape[1:] if port.type.has_rows else tensor.shape
+    if any(size != 1 for size in more):
+        return [f"`{port.name}` is one value a row, the file's is {tensor}"]
+    return []
 
 
 def _difference(port: PortPlan, dim: Any, axis: int, size: int | str | None, stage: StagePlan, is_input: bool) -> str:

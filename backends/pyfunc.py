@@ -1,7 +1,8 @@
 """Backend `python`: a function or a class of the user, called with ports by name (LANGUAGE §7).
 
 `python("pkg.mod:name", key = value)`. A function is called as it is; a class is built once per instance with
-the keys, its `warmup` and `close` are called if it has them. All that can be decided before a call is
+the keys, its `warmup` and `close` are called if it has them; a parameter `folder` that no key fills gets the
+folder of the `.pipe`, where relative paths start. All that can be decided before a call is
 decided at load: the callable's parameters, conversion of inputs and of what it returns. `each = true` calls
 it row by row (see `each`). A stage with stream outputs is a generator: it yields elements and returns its other
 outputs (see `generators`)."""
@@ -22,7 +23,7 @@ from .each import each_row
 from .generators import Yields, streams
 from .importer import acquire, release
 from .returns import Returns
-from .signature import CONTEXT, check_call, check_setup, place_of
+from .signature import CONTEXT, check_call, check_setup, place_of, with_folder
 from .streams import Reader
 from .values import Ragged
 
@@ -86,6 +87,7 @@ class PythonInstance:
         self._folder = stage.folder
         self._object = None
         if inspect.isclass(target):
+            keys = with_folder(target, keys, stage)
             check_setup(target, keys, stage)
             self._object = fn = _built(target, keys, stage)
             keys = {}

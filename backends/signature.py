@@ -17,6 +17,9 @@ from .base import BackendError
 CONTEXT = "ctx"
 """Name of the parameter that receives the call's context."""
 
+FOLDER = "folder"
+"""Name of the parameter of a class that receives the folder of the `.pipe`, unless it is a key."""
+
 _KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -33,6 +36,13 @@ def check_setup(cls: type, keys: Iterable[str], stage: StagePlan) -> None:
     if "__call__" not in _members(cls):
         raise _error(cls, stage, "has no __call__ method", "define __call__(self, *, <ports>)")
     _check_names(cls, list(keys), "keys", stage)
+
+
+def with_folder(cls: type, keys: dict[str, Any], stage: StagePlan) -> dict[str, Any]:
+    """The keys, and the stage's folder if the class has a parameter for it that no key fills."""
+    if FOLDER in keys or FOLDER not in _parameters(cls, stage):
+        return keys
+    return {**keys, FOLDER: stage.folder}
 
 
 def place_of(obj: Any) -> str:

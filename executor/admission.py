@@ -10,14 +10,15 @@ from collections import OrderedDict
 
 from pipeline_dsl.plan import AdmissionPolicy
 
-from .errors import Overloaded
+from .errors import Overloaded, RequestError
+from .rate import Rate
 from .request import Request
 
 
 class Door:
     """Requests inside and in line of one pipeline."""
 
-    __slots__ = ("bytes_inside", "inside", "line", "name", "policy")
+    __slots__ = ("bytes_inside", "inside", "line", "name", "policy", "rate", "refused")
 
     def __init__(self, name: str, policy: AdmissionPolicy) -> None:
         self.name = name
@@ -25,6 +26,10 @@ class Door:
         self.inside: set[Request] = set()
         self.line: OrderedDict[Request, None] = OrderedDict()
         self.bytes_inside = 0
+        self.rate: Rate | None = None
+        """How many may come in a time, if that is limited."""
+        self.refused: list[tuple[Request, RequestError]] = []
+        """Requests that stood in line and can not enter any more; whoever called `finish` ends them."""
 
     def __len__(self) -> int:
         return len(self.inside) + len(self.line)
@@ -44,11 +49,10 @@ class Door:
         self.line[request] = None
         return False
 
-    def finish(self, request: Request) -> list[Request]:
-        """It has ended, inside or in line; those that may enter now."""
+    def finish(self, request: Request, answered: bool) -> list[Request]:
+        """It has ended, inside or in line, with an answer or without; those that may enter now."""
         if request in self.inside:
-            self.inside.discard(request)
-            self.bytes_inside -= request.nbytes
+            self._leave(request)
         else:
             self.line.pop(request, None)
         entering: list[Request] = []
@@ -67,3 +71,7 @@ class Door:
     def _enter(self, request: Request) -> None:
         self.inside.add(request)
         self.bytes_inside += request.nbytes
+
+    def _leave(self, request: Request) -> None:
+        self.inside.discard(request)
+        self.bytes_inside -= request.nbytes

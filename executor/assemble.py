@@ -59,11 +59,11 @@ class Assembler:
 
     def __init__(self, stage: StagePlan) -> None:
         self.stage = stage
-        self._filled = [(i, p) for i, p in enumerate(stage.inputs) if p.filled]
+        self._filled = [(i, p) for i, p in enumerate(stage.inputs) if p.filled_from]
         self._given = [(i, p) for i, p in enumerate(stage.inputs) if not p.filled]
         self._rows = [(i, p) for i, p in self._given if p.type.has_rows]
         self._shared = [(i, p) for i, p in self._given if not p.type.has_rows]
-        self._plain = not self._filled and not self._shared and all(_is_dense(p) for _, p in self._rows)
+        self._plain = len(self._rows) == len(stage.inputs) and all(_is_dense(p) for _, p in self._rows)
         self._ragged_out = any(p.type.is_ragged for p in stage.outputs)
 
     def rows(self, columns: Sequence[Column | None], binding: Binding, elements: int) -> int:

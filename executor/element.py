@@ -39,7 +39,7 @@ class Element:
     scopes: list[Scope] | None
     """Those open below it."""
     streams: set[Stoppable] | None
-    """What makes elements for it; of a request also what does so for its children."""
+    """What makes elements for it; of a request, or a shadow's copy, also what does so for its children."""
 
     # What follows is plain data of a request; a child has it from its request.
 

@@ -25,17 +25,20 @@ from .element import Child, Element
 from .errors import (
     Cancelled,
     DeadlineExceeded,
+    InvalidArgument,
     Overloaded,
     RequestError,
     Unavailable,
 )
-from .execute import Run
 from .flow import Flow
 from .ingress import Ingress
+from .kinds import doors_of, run_of, stage_of
 from .loading import load, unload
 from .request import Job, Outcome, Request, Response, Sink, deliver
+from .resources import Resources, totals_of
 from .scope import Aftermath, forget
-from .stage import StageRuntime
+from .sequence import SequenceInfo
+from .sequence_door import SequenceDoor
 from .stats import PipelineStats, Snapshot
 from .streaming.answer import StreamAnswer
 from .streaming.waits import check_waits
@@ -67,8 +70,9 @@ class Engine:
         self.clock: Clock = clock or SystemClock()
         self.recorder = recorder
         self.lock = threading.Lock()
-        self.stages = [StageRuntime(s, self.clock) for s in plan.stages]
-        self.doors = {name: Door(name, p.admission) for name, p in plan.pipelines.items()}
+        self.resources = Resources(totals_of(plan.stages, plan.resources))
+        self.stages = [stage_of(s, self.clock, self.resources) for s in plan.stages]
+        self.doors = doors_of(plan, self.stages, self.clock)
         self._stats = {name: PipelineStats(name) for name in plan.pipelines}
         self.ingress = Ingress(plan, self.stages, self._refused)
         self._coming: dict[asyncio.AbstractEventLoop, list[Request]] = {}
@@ -76,7 +80,12 @@ class Engine:
         """When the requests that an event loop submits come in; a server may let them wait for one another."""
         self._workers = Worker("pipectl-worker", 0)
         self._state = "new"
+        self._sequences_go_on = False
+        """While it drains, requests of open sequences are taken still."""
         self._idle = threading.Condition(self.lock)
+        for door in self.doors.values():
+            if isinstance(door, SequenceDoor):
+                door.wake = partial(self._call_door, door)
         self.flow = Flow(self.clock, self.lock, self._workers, self.end, self._rested, recorder, tap)
         for name, pipeline in plan.pipelines.items():
             if any(output.type.stream for output in pipeline.outputs):
@@ -95,7 +104,7 @@ class Engine:
         for stage in self.stages:
             budget = RetryBudget()  # of its own: what one stage raises must not cost the requests of another
             for slot in stage.slots:
-                slot.run = Run(stage, slot, self.clock.now, budget, self.recorder, self._workers.put)
+                slot.run = run_of(stage)(stage, slot, self.clock.now, budget, self.recorder, self._workers.put)
         slots = sum(len(s.slots) for s in self.stages)
         self._workers.grow(max(self.plan.hardware.cores, min(slots, MAX_THREADS)))
         for pipeline in self.plan.pipelines.values():
@@ -113,13 +122,15 @@ class Engine:
             unload(self.stages)
             raise Unavailable("the engine was stopped while it loaded")
 
-    def drain(self, timeout: float | None = None) -> bool:
+    def drain(self, timeout: float | None = None, *, sequences: bool = False) -> bool:
         """Accept nothing new and wait until all requests have ended and all instances rest.
 
-        False if that is not so after `timeout` seconds."""
+        `sequences`: requests of sequences that are open are still accepted, and their ends waited for. False if that
+        is not so after `timeout` seconds."""
         with self._idle:
             if self._state == "ready":
                 self._state = "draining"
+            self._sequences_go_on = sequences and self._state == "draining"
             return self._idle.wait_for(self._at_rest, timeout)
 
     def _rested(self) -> None:
@@ -130,6 +141,8 @@ class Engine:
     def _at_rest(self) -> bool:
         if self._state == "stopped":
             return True
+        if self._sequences_go_on and any(d.open for d in self.doors.values() if isinstance(d, SequenceDoor)):
+            return False
         resting = not any(map(len, self.doors.values())) and all(len(s.free) == len(s.slots) for s in self.stages)
         resting = resting and not any(slot.calls for s in self.stages for slot in s.slots)
         return resting and not self.flow.shadows
@@ -149,6 +162,7 @@ class Engine:
         self.end(
             [(r, Unavailable("stopped before it was answered", pipeline=r.pipeline, request_id=r.id)) for r in left]
         )
+        after.stop_makers()
         self.clock.close()
         self._workers.stop(timeout)
         self.flow.pump.close(self.stages)
@@ -172,12 +186,13 @@ class Engine:
         priority: int | None = None,
         id: str | None = None,
         headers: Mapping[str, str] | None = None,
+        sequence: SequenceInfo | None = None,
     ) -> Job:
         """Start a request. Wrong inputs, a full line or a stopped engine raise here, as RequestErrors.
 
         The answer of a pipeline with stream outputs comes as soon as its streams exist: see `streaming.answer`."""
         job = Job(self.cancel)
-        job.request = request = self._request(pipeline, inputs, job, outputs, timeout, priority, id, headers)
+        job.request = request = self._request(pipeline, inputs, job, outputs, timeout, priority, id, headers, sequence)
         refused = self._admit([request])
         if refused:
             request.sink = None  # its caller is told here
@@ -195,11 +210,12 @@ class Engine:
         priority: int | None = None,
         id: str | None = None,
         headers: Mapping[str, str] | None = None,
+        sequence: SequenceInfo | None = None,
     ) -> Response:
         """The same for asyncio; cancelling the task cancels the request."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Response] = loop.create_future()
-        request = self._request(pipeline, inputs, future, outputs, timeout, priority, id, headers)
+        request = self._request(pipeline, inputs, future, outputs, timeout, priority, id, headers, sequence)
         coming = self._coming.get(loop)
         if coming is None:
             for closed in [other for other in tuple(self._coming) if other.is_closed()]:
@@ -226,6 +242,7 @@ class Engine:
         priority: int | None,
         id: str | None,
         headers: Mapping[str, str] | None,
+        sequence: SequenceInfo | None,
     ) -> Request:
         request = self.ingress.request(
             pipeline,
@@ -237,6 +254,7 @@ class Engine:
             priority=priority,
             id=id,
             headers=headers,
+            sequence=sequence,
         )
         if request.variant.streams:
             request.answer = StreamAnswer(request, self.flow)
@@ -266,22 +284,31 @@ class Engine:
             for request in requests:
                 if request.done:
                     continue
-                if self._state != "ready":
+                door = self.doors[request.pipeline]
+                if self._state != "ready" and not self._goes_on(door, request):
                     text = f"the engine is {self._state}"
                     error: RequestError = Unavailable(text, pipeline=request.pipeline, request_id=request.id)
                     refused.append((request, error))
                     continue
                 try:
-                    if self.doors[request.pipeline].admit(request):
+                    if door.rate is not None:
+                        door.rate.check(request)
+                    if door.admit(request):
                         entered.append(request)
+                    if door.rate is not None:
+                        door.rate.spend(request)
                     accepted.append(request)
-                except Overloaded as full:
-                    refused.append((request, full))
+                except (Overloaded, InvalidArgument) as error_of_door:
+                    refused.append((request, error_of_door))
         for request in accepted:
             if request.deadline_ns is not None or self.doors[request.pipeline].policy.queue_timeout_ns:
                 self._set_timer(request)
         self._enter(entered)
         return refused
+
+    def _goes_on(self, door: Door, request: Request) -> bool:
+        """(locked) Whether it is taken though the engine drains."""
+        return self._sequences_go_on and isinstance(door, SequenceDoor) and door.goes_on(request)
 
     def _set_timer(self, request: Request) -> None:
         limit = self.doors[request.pipeline].policy.queue_timeout_ns
@@ -318,6 +345,18 @@ class Engine:
         elif request.deadline_ns is not None:
             self._call_at(request.deadline_ns, self._expire, request)
 
+    def _call_door(self, door: SequenceDoor, when_ns: int) -> None:
+        """(locked) Have its sequences looked at when the first of them may be over."""
+        self.clock.call_at(when_ns, partial(self._expire_sequences, door))
+
+    def _expire_sequences(self, door: SequenceDoor) -> None:
+        with self.lock:
+            entering = door.expire()
+            if self._state != "ready":
+                self._idle.notify_all()
+        if entering:
+            self._workers.put(partial(self._enter, entering))
+
     # ---- out
 
     def end(self, ended: Sequence[tuple[Element, Outcome]]) -> int:
@@ -338,6 +377,10 @@ class Engine:
                 if isinstance(element, Request):
                     final.append((element, outcome))
                     entering += self._leave(element, outcome)
+                    door = self.doors[element.pipeline]
+                    if door.refused:
+                        after.ends += door.refused
+                        door.refused = []
                 elif isinstance(element, Child) and isinstance(outcome, RequestError):
                     element.leave()
                     self._lost(element, outcome, after)
@@ -376,16 +419,16 @@ class Engine:
             reason = outcome.reason if isinstance(outcome, RequestError) else "success"
             end = self.clock.now()
             self.recorder.requests.append(RequestRecord(request.id, request.pipeline, request.arrived_ns, end, reason))
-        return self.doors[request.pipeline].finish(request)
+        return self.doors[request.pipeline].finish(request, not isinstance(outcome, RequestError))
 
     # ---- figures
 
     def stats(self) -> Snapshot:
         """All counters at about this moment."""
-        return snapshot(self.doors, self._stats, self.stages, self.flow)
+        return snapshot(self.doors, self._stats, self.stages, self.flow, self.resources)
 
     def check_idle(self) -> list[str]:
         """What is left though no request is inside; empty if all is well. For tests and debugging."""
         with self.lock:
             circuits = (circuit for variant in self.ingress.variants for circuit in variant)
-            return leftovers(self.doors, self.stages, circuits, self.flow)
+            return leftovers(self.doors, self.stages, circuits, self.flow, self.resources)

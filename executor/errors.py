@@ -62,8 +62,10 @@ class NotFound(RequestError):
 
 
 class Overloaded(RequestError):
-    """Refused at once because a line is full."""
+    """Refused at once: a line is full, or requests come faster than they may."""
 
+    retry_after: float | None = None
+    """Seconds after which another try may succeed, where that is known."""
     grpc_code = "RESOURCE_EXHAUSTED"
     http_status = 429
     retryable = True

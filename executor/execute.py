@@ -150,6 +150,13 @@ class Run:
 
     def _call(self, gathered: Gathered, parts: list[Part]) -> BatchResult:
         """One call of the instance, its result checked and its ragged outputs made so."""
+        result = self._executed(gathered, parts)
+        if result.elements is None:
+            result.outputs = self.stage.assembler.outputs(result.outputs, gathered)
+        return result
+
+    def _executed(self, gathered: Gathered, parts: list[Part]) -> BatchResult:
+        """One call of the instance, its result checked."""
         stage, slot = self.stage, self.slot
         if slot.wants_context:
             batch = self._as_batch(gathered, parts)
@@ -164,8 +171,6 @@ class Run:
         result = slot.check(batch, made)
         if slot.copies.bytes:
             slot.copies.move_to(stage.stats(parts[0][0].name, slot))
-        if result.elements is None:
-            result.outputs = stage.assembler.outputs(result.outputs, gathered)
         return result
 
     def _chunks(self, gathered: Gathered, parts: list[Part], most: int) -> BatchResult:

@@ -24,8 +24,10 @@ from .element import Element
 from .errors import DeadlineExceeded, Overloaded, StageFailed
 from .join import Columns
 from .node import Call, Edge, Going, Node
+from .order import Order
 from .passage import Passage, Places
 from .request import Outcome
+from .resources import Claim
 from .scope import Aftermath, Continue, Scope
 from .stage import Slot, StageRuntime
 from .stats import StreamStats
@@ -36,7 +38,7 @@ from .trace import Recorder
 from .workers import Task, Worker
 
 if TYPE_CHECKING:
-    from .execute import Run
+    from .execute import Produced, Run
 
 Ends = list[tuple[Element, Outcome]]
 
@@ -158,7 +160,7 @@ class Flow:
             self.pump.admit(run.begun)
         if self.tap is not None:
             self._show(self.tap, run)
-        for node, layout, columns in run.produced:
+        for node, layout, columns in run.produced if stage.order is None else self._in_turn(stage.order, run, slot):
             self.propagate(node.edges, layout, columns, passage)
         if begun := run.begun:
             run.begun = []
@@ -169,6 +171,11 @@ class Flow:
         if begun:
             self.pump.begin(begun)
         return task
+
+    def _in_turn(self, order: Order[Produced], run: Run, slot: Slot) -> list[Produced]:
+        """What may go on now that a batch has ended."""
+        with self.lock:
+            return order.settle(slot.ticket, run.produced)
 
     def hand_on(
         self, passage: Passage, now: int, stage: StageRuntime, slot: Slot, *, advanced: bool = False
@@ -228,6 +235,8 @@ class Flow:
         with self.lock:
             if slot is not None and stage is not None and not (slot.ready and self.pump.goes_on(stage, slot, advanced)):
                 stage.free.append(slot)
+                if stage.claim is not None:
+                    refused += self._next_in_line(stage.claim, now)
             for entry in entries:
                 target = entry.node.stage
                 idle = target.idle_slot(entry.rows)
@@ -278,6 +287,15 @@ class Flow:
             (slot.thread or self.workers).put(partial(self._execute, stage, slot, entries))
         if any(stage.levels) and (until := stage.wait_until(now)) != NEVER:
             stage.set_timer(until, partial(self._look, stage))
+        return late
+
+    def _next_in_line(self, claim: Claim, now: int) -> Ends:
+        """(locked) Give back what an execution held; stages that wait for it go on. Requests that waited too long."""
+        late: Ends = []
+        for stage in claim.give_back():
+            late += self._dispatch(stage, now)
+            for slot in stage.slots:
+                self.pump.resume(stage, slot)
         return late
 
     def _finish(self, passage: Passage) -> None:

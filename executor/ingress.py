@@ -24,6 +24,7 @@ from .cohort import Cohort, Layout
 from .columns import Items, size_of
 from .errors import InvalidArgument, NotFound
 from .request import Request, Sink
+from .sequence import SequenceInfo
 from .stage import StageRuntime
 from .variant import Variant, build
 
@@ -65,6 +66,7 @@ class Ingress:
         priority: int | None,
         id: str | None,
         headers: Mapping[str, str] | None = None,
+        sequence: SequenceInfo | None = None,
     ) -> Request:
         """A checked request. NotFound for an unknown pipeline or output, InvalidArgument for wrong inputs."""
         serial = next(self._serials)
@@ -76,12 +78,14 @@ class Ingress:
         variant = self._variant(plan, outputs)
         try:
             values, sizes = self._checks[pipeline](inputs)
+            if plan.sequence or sequence is not None:
+                _check_sequence(plan, sequence)
         except InvalidInput as error:
             self._refused(pipeline, InvalidArgument.reason)
             raise InvalidArgument(str(error), pipeline=pipeline, request_id=request_id) from None
         if self._defaults[pipeline]:
             values = tuple(v if p.name in inputs else _default(p, sizes) for v, p in zip(values, plan.inputs))
-        return Request(
+        request = Request(
             request_id,
             serial,
             pipeline,
@@ -95,6 +99,8 @@ class Ingress:
             sink,
             {name.lower(): value for name, value in headers.items()} if headers else None,
         )
+        request.sequence = sequence
+        return request
 
     def _variant(self, plan: PipelinePlan, outputs: Sequence[str] | None) -> Variant:
         key = (plan.name, None if outputs is None else tuple(outputs))
@@ -134,6 +140,17 @@ def _deadline(plan: PipelinePlan, timeout: float | None, now: int) -> int | None
     if timeout is not None:
         limits.append(int(min(max(timeout, 0.0), MAX_SECONDS) * 1e9))
     return now + min(limits) if limits else None
+
+
+def _check_sequence(plan: PipelinePlan, sequence: SequenceInfo | None) -> None:
+    """InvalidInput for a request of a sequence where none is taken, and the other way round."""
+    if sequence is None:
+        text = "it takes requests of sequences only: give the correlation id of one, and `start` with its first request"
+        raise InvalidInput(text)
+    if not plan.sequence:
+        text = f"it takes no sequences; the request says it belongs to {sequence.id!r}"
+        raise InvalidInput(text)
+    sequence.check()
 
 
 def _default(port: InputPlan, sizes: Mapping[str, Any]) -> Value:

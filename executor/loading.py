@@ -15,6 +15,7 @@ from backends.base import BackendError, InstanceConfig
 from backends.device import device
 from backends.generators import check_of, reads_streams
 from backends.process import ProcessInstance, load_isolated
+from backends.states import with_states
 from pipeline_dsl.plan import Hardware, StagePlan
 
 from .columns import Copies
@@ -95,6 +96,7 @@ def _load_one(stage: StageRuntime, index: int) -> Slot:
 
 def _open(plan: StagePlan, index: int) -> Slot:
     """A warm instance."""
+    plan = with_states(plan)
     copies = Copies()
     config = InstanceConfig(index, plan.device, plan.threads or 1, copies.copied)
     stream = device(plan.device).stream()

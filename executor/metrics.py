@@ -15,7 +15,16 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Literal
 
-from .stats import Histogram, NodeSnapshot, PipelineSnapshot, Snapshot, StageSnapshot
+from .stats import (
+    CacheSnapshot,
+    Histogram,
+    NodeSnapshot,
+    PipelineSnapshot,
+    ResourceSnapshot,
+    SequenceSnapshot,
+    Snapshot,
+    StageSnapshot,
+)
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -104,6 +113,23 @@ def _constructs(kind: str) -> Callable[[Snapshot], Iterator[Sample]]:
                 yield labels, count
 
     return read
+
+
+def _caches(value: Callable[[CacheSnapshot], float]) -> Callable[[Snapshot], Iterator[Sample]]:
+    return lambda s: (((c.stage, c.version, c.device), value(c)) for c in s.caches)
+
+
+def _sequences(value: Callable[[SequenceSnapshot], float]) -> Callable[[Snapshot], Iterator[Sample]]:
+    return lambda s: (((q.pipeline,), value(q)) for q in s.sequences)
+
+
+def _resources(value: Callable[[ResourceSnapshot], float]) -> Callable[[Snapshot], Iterator[Sample]]:
+    return lambda s: (((r.resource,), value(r)) for r in s.resources)
+
+
+def _ended_sequences(s: Snapshot) -> Iterator[Sample]:
+    for q in s.sequences:
+        yield from (((q.pipeline, how), q.ended.get(how, 0)) for how in ("end", "idle", "failed", "lost"))
 
 
 _PIPELINE = ("pipeline",)
@@ -265,6 +291,62 @@ PIPE_FAMILIES: tuple[Family, ...] = (
 )
 
 
+STATE_FAMILIES: tuple[Family, ...] = (
+    Family(
+        "pipe_cache_hits_total",
+        "counter",
+        "Rows (calls of a stage without `*`) whose answer was kept, or that equal another in their batch.",
+        _STAGE,
+        _caches(lambda c: c.hits),
+    ),
+    Family(
+        "pipe_cache_misses_total",
+        "counter",
+        "Rows (calls of a stage without `*`) of a stage with a cache that had to run.",
+        _STAGE,
+        _caches(lambda c: c.misses),
+    ),
+    Family(
+        "pipe_cache_evictions_total",
+        "counter",
+        "Answers that went because the cache was full.",
+        _STAGE,
+        _caches(lambda c: c.evictions),
+    ),
+    Family("pipe_cache_bytes", "gauge", "Bytes of kept answers.", _STAGE, _caches(lambda c: c.bytes)),
+    Family("pipe_cache_entries", "gauge", "Answers that are kept.", _STAGE, _caches(lambda c: c.entries)),
+    Family("pipe_sequences_open", "gauge", "Sequences that are not over.", _PIPELINE, _sequences(lambda q: q.open)),
+    Family(
+        "pipe_sequences_waiting",
+        "gauge",
+        "Sequences that wait for a place at a stage.",
+        _PIPELINE,
+        _sequences(lambda q: q.waiting),
+    ),
+    Family(
+        "pipe_sequences_ended_total",
+        "counter",
+        "Sequences that are over, by how: `end`, `idle`, `lost` with a process, `failed` with their first request.",
+        (*_PIPELINE, "how"),
+        _ended_sequences,
+    ),
+    Family(
+        "pipe_resource_units",
+        "gauge",
+        "Units of a shared resource that there are.",
+        ("resource",),
+        _resources(lambda r: r.total),
+    ),
+    Family(
+        "pipe_resource_held_units",
+        "gauge",
+        "Units of a shared resource that executions hold.",
+        ("resource",),
+        _resources(lambda r: r.held),
+    ),
+)
+
+
 # ---- the family of a Triton server
 
 _TRITON_REASONS = ("REJECTED", "CANCELED", "BACKEND", "OTHER")
@@ -387,6 +469,20 @@ TRITON_FAMILIES: tuple[Family, ...] = (
         _MODEL,
         _pending,
     ),
+    Family(
+        "nv_cache_num_hits_per_model",
+        "foreign counter",
+        "Number of cache hits per model",
+        _MODEL,
+        lambda s: (((c.stage, c.version), c.hits) for c in s.caches),
+    ),
+    Family(
+        "nv_cache_num_misses_per_model",
+        "foreign counter",
+        "Number of cache misses per model",
+        _MODEL,
+        lambda s: (((c.stage, c.version), c.misses) for c in s.caches),
+    ),
     Family("nv_model_load_duration_secs", "gauge", "Time in seconds that a model took to load", _MODEL, _loads),
     Family(
         "nv_inference_first_response_histogram_ms",
@@ -397,7 +493,7 @@ TRITON_FAMILIES: tuple[Family, ...] = (
     ),
 )
 
-FAMILIES: tuple[Family, ...] = PIPE_FAMILIES + TRITON_FAMILIES
+FAMILIES: tuple[Family, ...] = PIPE_FAMILIES + STATE_FAMILIES + TRITON_FAMILIES
 
 
 # ---- prometheus_client

@@ -10,18 +10,22 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from backends.values import Value
 
 from .element import Element
 from .errors import RequestError
+from .sequence import Seat, SequenceInfo
 
 if TYPE_CHECKING:
     from .streaming.answer import StreamAnswer
     from .variant import Variant
 
 _log = logging.getLogger("pipectl")
+
+_NO_SEATS: Mapping[str, Seat] = MappingProxyType({})
 
 
 class Execution(NamedTuple):
@@ -74,6 +78,8 @@ class Request(Element):
         "nbytes",
         "pipeline",
         "rows",
+        "seats",
+        "sequence",
         "serial",
         "sink",
         "timer",
@@ -127,6 +133,10 @@ class Request(Element):
         """What came beside its inputs; names in lower case."""
         self.answer: StreamAnswer | None = None
         """Of one with stream outputs."""
+        self.sequence: SequenceInfo | None = None
+        """Of a request of a sequence."""
+        self.seats: Mapping[str, Seat] = _NO_SEATS
+        """Its sequence's places at sequence stages, by call site."""
 
     @property
     def root(self) -> Request:
@@ -138,6 +148,12 @@ class Request(Element):
 
     def __repr__(self) -> str:
         return f"Request({self.id!r}, {self.pipeline}{', done' if self.done else ''})"
+
+
+def sequence_of(request: Request) -> SequenceInfo:
+    """The sequence of a request; its door lets in no other."""
+    assert request.sequence is not None, f"{request!r} belongs to no sequence"
+    return request.sequence
 
 
 class Response(Mapping[str, Value]):

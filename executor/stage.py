@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from backends.base import Instance
 from backends.checks import OutputCheck
@@ -19,12 +19,15 @@ from pipeline_dsl.plan import LevelPolicy, StagePlan
 
 from .assemble import Assembler
 from .batcher import Entry, Group, Rhythm, Wait, decide
+from .cache import Cache
 from .clock import Clock, Timer
 from .cohort import NEVER, Cohort
 from .columns import Copies, CopySink
 from .element import Element
 from .grouping import Grouping
 from .node import Call
+from .order import Order
+from .resources import Claim
 from .stats import NodeStats
 from .workers import Worker
 
@@ -51,6 +54,7 @@ class Slot:
         "stats",
         "stream",
         "thread",
+        "ticket",
         "wants_context",
     )
 
@@ -80,6 +84,8 @@ class Slot:
         self.ready: deque[StreamingCall] = deque()
         """Those that can make elements now."""
         self.stats: dict[str, NodeStats] = {}
+        self.ticket = 0
+        """Of the batch at hand, where results must keep their order."""
 
 
 class StageRuntime:
@@ -92,6 +98,8 @@ class StageRuntime:
         self.grouping = Grouping(plan)
         self.max_rows = plan.batching.max_rows
         self.repeatable = plan.contract.effects != "once"
+        self.always = not self.repeatable or plan.contract.sequence is not None
+        """It runs whoever reads its outputs: a sequence's state must not miss a request that wants others."""
         self.takes_streams = reads_streams(plan)
         """An instance waits for elements while it runs: each of its calls is a batch of its own."""
         self.streams = self.takes_streams or streams(plan)
@@ -102,6 +110,13 @@ class StageRuntime:
         self._background = len(self.levels)
         self.rhythm = Rhythm()
         self.load_seconds = 0.0
+        self.cache = Cache(plan.cache, clock.now) if plan.cache is not None else None
+        """Answers that are kept; its instances share them."""
+        ordered = plan.batching.in_order and plan.instances > 1
+        self.order: Order[Any] | None = Order() if ordered else None
+        """Where results must go on in the order of their batches, and might not."""
+        self.claim: Claim | None = None
+        """What an execution needs of shared resources; set by the engine."""
         self._timed = any(level.timeout_ns for level in plan.queue.levels)
         self._timer: Timer | None = None
         self.learns = plan.batching.delay_ns != 0
@@ -214,23 +229,28 @@ class StageRuntime:
             return None
         decision = decide(self._served(), self.plan.batching, now, self.rhythm, self._fair_share())
         if isinstance(decision, Group):
+            if self.claim is not None and not self.claim.take(self):
+                return None
             self._remove(decision.entries)
-            return self.free.pop(), decision.entries
+            return self._taken(self.free.pop()), decision.entries
+        if self.claim is not None:
+            self.claim.leave()
         return None
 
     def wait_until(self, now: int) -> int:
         """When the inbox must be looked at again though nothing arrived; NEVER if not. (locked)"""
-        until = NEVER
-        if self.free:
-            decision = decide(self._served(), self.plan.batching, now, self.rhythm, self._fair_share())
-            if isinstance(decision, Wait):
-                until = decision.until_ns
+        until = self._looks(now) if self.free else NEVER
         if self._timed:
             for policy, entries in zip(self.plan.queue.levels, self.levels):
                 if policy.timeout_ns:
                     due = (e.arrived_ns + policy.timeout_ns for e in entries if _may_wait_too_long(e, policy))
                     until = min(until, *due, NEVER)
         return until
+
+    def _looks(self, now: int) -> int:
+        """When the entries that wait may make a batch by themselves; NEVER if they do not wait for that. (locked)"""
+        decision = decide(self._served(), self.plan.batching, now, self.rhythm, self._fair_share())
+        return decision.until_ns if isinstance(decision, Wait) else NEVER
 
     def _served(self) -> list[list[Entry]]:
         """The levels that the next batch may come from."""
@@ -286,7 +306,15 @@ class StageRuntime:
             return None
         if self._shares and rows > 1 and len(self.free) > 1:
             return None  # its elements run alone: let the free instances share them
-        return self.free.pop()
+        if self.claim is not None and not self.claim.take(self):
+            return None
+        return self.free.pop() if self.order is None else self._taken(self.free.pop())
+
+    def _taken(self, slot: Slot) -> Slot:
+        """(locked) An instance that is about to run a batch."""
+        if self.order is not None:
+            slot.ticket = self.order.ticket()
+        return slot
 
     # ---- timer
 

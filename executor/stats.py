@@ -294,6 +294,43 @@ class StageSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheSnapshot:
+    """The kept answers of one stage."""
+
+    stage: str
+    version: str
+    device: str
+    hits: int
+    """Rows (calls without `*`) that were found, or equal to one in the same batch."""
+    misses: int
+    evictions: int
+    bytes: int
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceSnapshot:
+    """The sequences of one pipeline."""
+
+    pipeline: str
+    open: int
+    """That began and are not over."""
+    waiting: int
+    """That wait for a place."""
+    ended: Mapping[str, int]
+    """That are over, by how: `end`, `idle`, `failed`, `lost`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceSnapshot:
+    """One shared resource."""
+
+    resource: str
+    total: int
+    held: int
+
+
+@dataclass(frozen=True, slots=True)
 class PipelineSnapshot:
     """One pipeline at its door."""
 
@@ -331,6 +368,9 @@ class Snapshot:
     """What happened at constructs: counts by kind (`arm`, `shadow`, `map`, `try`), node and what."""
     streams: Mapping[str, StreamSnapshot] = field(default_factory=dict)
     """Of pipelines with stream outputs."""
+    caches: tuple[CacheSnapshot, ...] = ()
+    sequences: tuple[SequenceSnapshot, ...] = ()
+    resources: tuple[ResourceSnapshot, ...] = ()
 
 
 def sum_nodes(parts: Iterable[NodeStats]) -> tuple[NodeSnapshot, ...]:

@@ -9,6 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .admission import Door
+from .figures import caches, resources, sequences
+from .resources import Resources
+from .sequence_door import SequenceDoor
 from .stage import StageRuntime
 from .stats import PipelineStats, Snapshot, StageSnapshot, busy_seconds, sum_nodes
 from .wiring import Circuit
@@ -18,7 +21,11 @@ if TYPE_CHECKING:
 
 
 def snapshot(
-    doors: Mapping[str, Door], pipelines: Mapping[str, PipelineStats], stages: Sequence[StageRuntime], flow: Flow
+    doors: Mapping[str, Door],
+    pipelines: Mapping[str, PipelineStats],
+    stages: Sequence[StageRuntime],
+    flow: Flow,
+    shared: Resources,
 ) -> Snapshot:
     """All counters at about this moment."""
     slots = {s.plan.index: tuple(s.slots) for s in stages}
@@ -27,6 +34,7 @@ def snapshot(
         inside = {n: (len(d.inside), len(d.line)) for n, d in doors.items()}
         copied = {place: dict(c.bytes) for place, c in flow.tally.copies.items()}
         events = dict(flow.tally.events)
+        kept = caches(stages), sequences(doors.values()), resources(shared)
         waiting = {s.plan.index: [e for level in s.levels for e in level] for s in stages}
     return Snapshot(
         pipelines=tuple(p.snapshot(inflight=inside[n][0], waiting=inside[n][1]) for n, p in pipelines.items()),
@@ -34,6 +42,9 @@ def snapshot(
         copied_bytes=copied,
         constructs=events,
         streams=flow.streams.snapshot(),
+        caches=kept[0],
+        sequences=kept[1],
+        resources=kept[2],
         stages=tuple(
             StageSnapshot(
                 s.plan.name,
@@ -51,7 +62,11 @@ def snapshot(
 
 
 def leftovers(
-    doors: Mapping[str, Door], stages: Sequence[StageRuntime], circuits: Iterable[Circuit], flow: Flow
+    doors: Mapping[str, Door],
+    stages: Sequence[StageRuntime],
+    circuits: Iterable[Circuit],
+    flow: Flow,
+    shared: Resources,
 ) -> list[str]:
     """What is left though no request is inside; empty if all is well. (locked)"""
     found = [f"{d.name}: {len(d)} requests" for d in doors.values() if len(d)]
@@ -59,6 +74,9 @@ def leftovers(
     found += [f"{s.plan.name}: {s.waiting} entries wait" for s in stages if s.waiting]
     found += [f"{s.plan.name}: a slot is taken" for s in stages if len(s.free) < len(s.slots)]
     found += [f"{call!r} has not ended" for s in stages for slot in s.slots for call in slot.calls]
+    found += [text for d in doors.values() if isinstance(d, SequenceDoor) for text in d.problems()]
+    found += [f"{n} units of `{name}` are held" for name, n in shared.held.items() if n]
+    found += [f"{s.plan.name}: {len(s.order)} batches wait for their turn" for s in stages if s.order]
     for circuit in circuits:
         found += [f"{n.name}: its join holds {len(n.join)}" for n in circuit.nodes if n.join]
         found += [f"{s.node.name}: {len(s.live)} children of {s.parent!r}" for s in circuit.scopes]

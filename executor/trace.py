@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, NamedTuple
 
-from pipeline_dsl.plan import Plan, Slot, Source, Step, regions
+from pipeline_dsl.plan import INGRESS, Plan, Slot, Source, Step, regions
 
 Event = dict[str, Any]
 Tracks = Mapping[tuple[str, int], int]
@@ -106,7 +106,7 @@ def arrows(plan: Plan) -> dict[str, tuple[str, ...]]:
     """For each node that is a call: the calls whose results it reads, directly or through expressions."""
     found: dict[str, tuple[str, ...]] = {}
     for pipeline in plan.pipelines.values():
-        _arrows(pipeline.steps, {port.slot: () for port in pipeline.inputs}, found)
+        _arrows(pipeline.steps, {port.slot: () for port in pipeline.inputs}, found, ())
     return found
 
 
@@ -114,17 +114,21 @@ Nearest = dict[int, tuple[str, ...]]
 """By slot: the calls that made it, or next before it."""
 
 
-def _arrows(steps: Sequence[Step], nearest: Nearest, found: dict[str, tuple[str, ...]]) -> None:
+def _arrows(
+    steps: Sequence[Step], nearest: Nearest, found: dict[str, tuple[str, ...]], decided: tuple[str, ...]
+) -> None:
+    """`decided`: the calls that a region's first steps wait for, whether they read them or not."""
     for step in steps:
         before = _before(step.args, nearest)
         after = before
         if step.stage >= 0:
-            found[step.node] = before
+            found[step.node] = tuple(dict.fromkeys((*before, *decided))) if step.producers == (INGRESS,) else before
             after = (step.node,)
         elif inner := regions(step.control):
+            read = _before(step.args[:1], nearest)  # the subject, key or first source: captures come later
             for region in inner:
                 nearest.update(dict.fromkeys(region.given, before))
-                _arrows(region.steps, nearest, found)
+                _arrows(region.steps, nearest, found, read)
             ends = _before([source for region in inner for source in region.yields], nearest)
             after = ends or before
         nearest.update(dict.fromkeys(step.outputs, after))

@@ -166,9 +166,9 @@ class Wirer:
         return [s for s in steps if s.index in wanted]
 
     def _once(self, step: Step) -> bool:
-        """Whether it is, or holds, a call that must run once for every element."""
+        """Whether it is, or holds, a call that must run for every element."""
         if step.stage >= 0:
-            return not self.stages[step.stage].repeatable
+            return self.stages[step.stage].always
         return any(self._once(inner) for region in regions(step.control) for inner in region.steps)
 
 

@@ -16,6 +16,7 @@ from ._version import VERSION as __version__
 if TYPE_CHECKING:
     from backends.values import InvalidInput, Ragged
     from executor.errors import LoadError, RequestError
+    from executor.sequence import SequenceInfo
     from executor.streaming.output import NotYet
     from pipeline_dsl.builder import *  # noqa: F403 - every name of the builder, for editors and type checkers
     from pipeline_dsl.diagnostics import CompileError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "backends.values": ("InvalidInput", "Ragged"),
     "executor.errors": ("LoadError", "RequestError"),
+    "executor.sequence": ("SequenceInfo",),
     "executor.streaming.output": ("NotYet",),
     "pipectl.app": ("App", "compile", "load"),
     "pipeline_dsl.builder": (
@@ -136,6 +138,7 @@ __all__ = [
     "Plan",
     "Ragged",
     "RequestError",
+    "SequenceInfo",
     "__version__",
     "compile",
     "load",

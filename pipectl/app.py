@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 from executor.engine import Engine
 from executor.metrics import render
 from executor.request import Job, Response
+from executor.sequence import SequenceInfo
 from executor.streaming.answer import StreamResponse
 from executor.streaming.nodes import gathered, of_elements
 from executor.streaming.pieces import AsyncPieces, Pieces, together
@@ -165,8 +166,9 @@ class PipelineHandle:
     Inputs are given by port name: `embed(text=["a"])`, or as one mapping, `embed({"timeout": 3},
     timeout=0.5)`, where a port is called like an option. Options: `timeout` in seconds for the whole
     request, `priority` (1 is served first), `outputs` to compute only those, `id` for logs and traces, `headers`
-    for `header("x")`. The answer of a pipeline with stream outputs is there as soon as its streams exist: they are
-    readers, and other outputs may come later. `stream` gives them piece by piece."""
+    for `header("x")`, `sequence` for a pipeline of sequences: `SequenceInfo(7, start=True)`. The answer of a pipeline
+    with stream outputs is there as soon as its streams exist: they are readers, and other outputs may come later.
+    `stream` gives them piece by piece."""
 
     def __init__(self, engine: Engine, plan: Plan, name: str) -> None:
         self.name = name
@@ -188,10 +190,20 @@ class PipelineHandle:
         outputs: Sequence[str] | None = None,
         id: str | None = None,
         headers: Mapping[str, str] | None = None,
+        sequence: SequenceInfo | None = None,
         **ports: Any,
     ) -> Response:
         """The answer; waits for it. RequestError if there is none."""
-        job = self.submit(inputs, timeout=timeout, priority=priority, outputs=outputs, id=id, headers=headers, **ports)
+        job = self.submit(
+            inputs,
+            timeout=timeout,
+            priority=priority,
+            outputs=outputs,
+            id=id,
+            headers=headers,
+            sequence=sequence,
+            **ports,
+        )
         try:
             return job.result()
         except BaseException:
@@ -208,12 +220,20 @@ class PipelineHandle:
         outputs: Sequence[str] | None = None,
         id: str | None = None,
         headers: Mapping[str, str] | None = None,
+        sequence: SequenceInfo | None = None,
         **ports: Any,
     ) -> Job:
         """A future of the answer; returns at once."""
         given = {**(inputs or {}), **ports}
         return self._engine.submit(
-            self.name, given, outputs=outputs, timeout=timeout, priority=priority, id=id, headers=headers
+            self.name,
+            given,
+            outputs=outputs,
+            timeout=timeout,
+            priority=priority,
+            id=id,
+            headers=headers,
+            sequence=sequence,
         )
 
     async def asubmit(
@@ -226,12 +246,20 @@ class PipelineHandle:
         outputs: Sequence[str] | None = None,
         id: str | None = None,
         headers: Mapping[str, str] | None = None,
+        sequence: SequenceInfo | None = None,
         **ports: Any,
     ) -> Response:
         """The answer, inside async code. Cancelling the task cancels the request."""
         given = {**(inputs or {}), **ports}
         return await self._engine.asubmit(
-            self.name, given, outputs=outputs, timeout=timeout, priority=priority, id=id, headers=headers
+            self.name,
+            given,
+            outputs=outputs,
+            timeout=timeout,
+            priority=priority,
+            id=id,
+            headers=headers,
+            sequence=sequence,
         )
 
     def stream(self, inputs: Mapping[str, Any] | None = None, /, **options: Any) -> Pieces:

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from executor.sequence import SequenceInfo
 from pipeline_dsl.plan import InputPlan, PipelinePlan
 from pipeline_dsl.spell import nearest
 
@@ -33,6 +34,8 @@ class Ask:
     id: str
     inputs: dict[str, Any] = field(default_factory=dict)
     error: str = ""
+    sequence: SequenceInfo | None = None
+    """Of a pipeline that takes sequences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ def from_options(pipeline: PipelinePlan, options: Sequence[str]) -> Requests:
 
 def from_lines(pipeline: PipelinePlan, lines: Iterable[bytes], options: Sequence[str]) -> Requests:
     """One request a line, a JSON object of values by port name; `id` names it, unless a port is called so.
+
+    `"sequence": {"id": 7, "start": true}` says which sequence it belongs to, under the same condition.
 
     Values given as options hold for every line that does not give them. Empty lines are skipped."""
     columns = _columns(pipeline, options)
@@ -153,6 +158,8 @@ def _from_line(pipeline: PipelinePlan, index: int, number: int, line: bytes, fix
         ports = {port.name: port for port in pipeline.inputs}
         if "id" in values and "id" not in ports:
             ask.id = str(values.pop("id"))
+        if "sequence" in values and "sequence" not in ports:
+            ask.sequence = _sequence(values.pop("sequence"))
         ask.inputs = dict(fixed)
         for name, value in values.items():
             if name not in ports:
@@ -162,6 +169,35 @@ def _from_line(pipeline: PipelinePlan, index: int, number: int, line: bytes, fix
     except DecodeError as error:
         ask.error = f"line {number}: {error}"
     return ask
+
+
+def _sequence(value: Any) -> SequenceInfo:
+    """`{"id": 7, "start": true, "end": false}`"""
+    known = {"id", "start", "end"}
+    if not isinstance(value, dict) or "id" not in value or not known.issuperset(value):
+        raise DecodeError(f'`sequence` is {{"id": .., "start": .., "end": ..}}, not {json.dumps(value)}')
+    start, end = value.get("start", False), value.get("end", False)
+    if not isinstance(start, bool) or not isinstance(end, bool):
+        raise DecodeError("`start` and `end` of `sequence` are true or false")
+    return SequenceInfo(value["id"], start, end)
+
+
+def one_sequence(requests: Requests, sequence: SequenceInfo) -> Requests:
+    """The same requests as one sequence: the first begins it and the last ends it, as far as `sequence` says so.
+
+    What a line says itself holds."""
+    return Requests(_one_sequence(requests.asks, sequence), requests.count)
+
+
+def _one_sequence(asks: Iterator[Ask], sequence: SequenceInfo) -> Iterator[Ask]:
+    ask, first = next(asks, None), True
+    while ask is not None:
+        following = next(asks, None)
+        if ask.sequence is None:
+            last = following is None
+            ask.sequence = SequenceInfo(sequence.id, first and sequence.start, last and sequence.end)
+        yield ask
+        ask, first = following, False
 
 
 def _object(line: bytes) -> dict[str, Any]:

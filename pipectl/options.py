@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from executor.sequence import SequenceInfo
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -52,6 +55,21 @@ def seconds(context: click.Context, option: click.Parameter, value: str | None) 
     if not found or not float(found[1]):
         raise click.BadParameter(f"`{value}` is no duration; write 0.2, 200ms or 2min", context, option)
     return float(found[1]) * _UNITS[found[2]]
+
+
+def sequence(context: click.Context, option: click.Parameter, value: str | None) -> SequenceInfo | None:
+    """Callback of an option that takes a sequence: `7`, `id=7,start`, `caller-a,end`. Without flags: a whole one."""
+    if value is None:
+        return None
+    from executor.sequence import SequenceInfo
+
+    name, *flags = value.split(",")
+    text = name.removeprefix("id=").strip()
+    unknown = next((flag for flag in flags if flag.strip() not in ("start", "end")), None)
+    if not text or unknown is not None:
+        raise click.BadParameter(f"`{value}` is not ID[,start][,end]", context, option)
+    said = {flag.strip() for flag in flags} or {"start", "end"}
+    return SequenceInfo(int(text) if text.isdecimal() else text, "start" in said, "end" in said)
 
 
 def milliseconds(context: click.Context, option: click.Parameter, value: str | None) -> int | None:

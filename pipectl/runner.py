@@ -89,7 +89,7 @@ def _start(handle: PipelineHandle, ask: Ask, options: dict[str, Any]) -> Job | F
     if ask.error:
         return Failure(ask.error, "INVALID_ARGUMENT")
     try:
-        return handle.submit(ask.inputs, id=ask.id, **options)
+        return handle.submit(ask.inputs, id=ask.id, sequence=ask.sequence, **options)
     except RequestError as error:
         return failure(error)
 

@@ -35,17 +35,18 @@ Row = tuple[str, ...]
 
 def plan_text(plan: Plan) -> str:
     """The whole plan; ends with a newline."""
-    lines = [_headline(plan)]
+    lines = [headline(plan)]
     lines += _section("params", [(f"{k} = {value_text(v.value, v.type)}", v.origin) for k, v in plan.params.items()])
-    lines += _section("stages", _stage_rows(plan))
+    lines += _section("stages", stage_rows(plan))
     for pipeline in plan.pipelines.values():
         lines += ["", *_pipeline_lines(pipeline, plan)]
     settings = [note for note in plan.notes if note.kind == "setting"]
-    lines += _section(f"profile {plan.profile}".rstrip(), _setting_rows(settings))
+    lines += _section(f"profile {plan.profile}".rstrip(), setting_rows(settings))
     return "\n".join(lines) + "\n"
 
 
-def _headline(plan: Plan) -> str:
+def headline(plan: Plan) -> str:
+    """The file, its profile and the machine."""
     hardware = plan.hardware
     machine = f"{_count(hardware.cores, 'core')}"
     if hardware.memory:
@@ -55,7 +56,8 @@ def _headline(plan: Plan) -> str:
     return f"{plan.path or '<text>'}, {profile}, planned for {machine}"
 
 
-def _stage_rows(plan: Plan) -> list[Row]:
+def stage_rows(plan: Plan) -> list[Row]:
+    """Name, backend, device, instances and what is said about batching; further notes in rows of their own."""
     rows: list[Row] = []
     for stage in plan.stages:
         told = [n.text for n in plan.notes if n.place == stage.name and n.kind in ("batching", "artifact")]
@@ -73,9 +75,9 @@ def _pipeline_lines(pipeline: PipelinePlan, plan: Plan) -> Iterator[str]:
     inputs = ", ".join(f"{p.name}: {p.type}" for p in pipeline.inputs)
     outputs = ", ".join(f"{p.name}: {p.type}" for p in pipeline.outputs)
     yield f"pipeline {pipeline.name}({inputs}) -> ({outputs})"
-    yield f"  {_door(pipeline)}"
+    yield f"  {door_text(pipeline)}"
     names = slot_names(pipeline, plan)
-    yield from _indented(list(_step_rows(pipeline.steps, plan, names)))
+    yield from _indented(list(step_rows(pipeline.steps, plan, names)))
     for port in pipeline.outputs:
         labels = f", labels {port.labels}" if port.labels else ""
         yield f"  return {port.name} = {source_text(port.source, names)}{labels}"
@@ -84,7 +86,8 @@ def _pipeline_lines(pipeline: PipelinePlan, plan: Plan) -> Iterator[str]:
     yield from _indented([(note.kind, note.place, note.text) for note in notes])
 
 
-def _door(pipeline: PipelinePlan) -> str:
+def door_text(pipeline: PipelinePlan) -> str:
+    """How many requests may be inside and wait."""
     door = pipeline.admission
     parts = [f"{_limit(door.max_inflight)} in flight", f"{_limit(door.queue_max)} may wait"]
     if door.max_bytes:
@@ -92,10 +95,13 @@ def _door(pipeline: PipelinePlan) -> str:
     if door.queue_timeout_ns:
         parts[-1] += f" for {duration(door.queue_timeout_ns)}"
     parts += [f"timeout {duration(pipeline.timeout_ns)}"] if pipeline.timeout_ns else []
-    return "requests: " + ", ".join(parts)
+    if (rate := pipeline.rate) is not None:
+        each = f" for each `{rate.by}`" if rate.by else ""
+        parts.append(f"{rate.rate:g} in {duration(rate.per_ns)}{each}, {rate.burst} at once")
+    return ("requests of sequences: " if pipeline.sequence else "requests: ") + ", ".join(parts)
 
 
-def _step_rows(
+def step_rows(
     steps: Sequence[Step], plan: Plan, names: Sequence[str], depth: int = 0, element: str = "request"
 ) -> Iterator[Row]:
     """The steps of a pipeline or region by levels, each construct followed by what is in it."""
@@ -108,7 +114,7 @@ def _step_rows(
         inner = "item" if isinstance(step.control, MapPlan) else element
         for title, region in _titled(step):
             yield f"{margin}  {title}", "", "", "", "", "", ""
-            yield from _step_rows(region.steps, plan, names, depth + 2, inner)
+            yield from step_rows(region.steps, plan, names, depth + 2, inner)
             if region.yields:
                 given = ", ".join(source_text(source, names) for source in region.yields)
                 yield f"{margin}    yield", "", "", given, "", "", ""
@@ -192,7 +198,8 @@ def slot_names(pipeline: PipelinePlan, plan: Plan) -> list[str]:
     return names
 
 
-def _setting_rows(notes: Iterable[Note]) -> list[Row]:
+def setting_rows(notes: Iterable[Note]) -> list[Row]:
+    """Place and text of each note; the place once for those that follow one another."""
     rows: list[Row] = []
     place = ""
     for note in notes:

@@ -3,6 +3,7 @@
 A test holds the pages to the tables; `make bless` rewrites them, too.
 """
 
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,13 +12,18 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from executor.metrics import FAMILIES  # noqa: E402 - the root is on the path from here on
+from pipeline_dsl.check.load import STOCK, STOCK_FOLDER, stock_modules  # noqa: E402
+from pipeline_dsl.diagnostics import Sink  # noqa: E402
 from pipeline_dsl.errors import codes  # noqa: E402
+from pipeline_dsl.parse import parse  # noqa: E402
+from pipeline_dsl.read import read  # noqa: E402
 from pipeline_dsl.settings import BACKENDS, CONTRACT, MAP, PIPELINE, STAGE, TRY, KeySpec  # noqa: E402
+from pipeline_dsl.syntax import Param, Stage  # noqa: E402
 
 
 def pages() -> dict[Path, str]:
     """Every generated page by its path."""
-    made = {"settings.md": settings(), "metrics.md": metrics(), "diagnostics.md": diagnostics()}
+    made = {"settings.md": settings(), "metrics.md": metrics(), "diagnostics.md": diagnostics(), "stock.md": stock()}
     return {ROOT / "docs" / name: text for name, text in made.items()}
 
 
@@ -78,6 +84,31 @@ def diagnostics() -> str:
         " one, with an\nexample that makes it and one that does not.\n\n"
     )
     return intro + table(("code", "severity", "what"), rows) + "\n"
+
+
+def stock() -> str:
+    parts = [
+        "# Stock stages\n",
+        "Made from `pipeline_dsl/std/` by `scripts/reference.py`. They come with the language: import them by name, as",
+        'in `from "@std/post.pipe" import softmax, topk`. What they compute stays where its input is, on the host or',
+        "on a device. Their code is `backends/stock/`.",
+    ]
+    for path in stock_modules():
+        source = read(STOCK_FOLDER / path.removeprefix(STOCK))
+        parts.append(f"\n## {path}\n")
+        for decl in parse(source, Sink()).decls:
+            if isinstance(decl, Param):
+                parts.append(f"- param `{decl.name.text}`: {decl.doc}")
+            elif isinstance(decl, Stage) and decl.signature is not None:
+                where = f"{decl.name.text}{one_line(decl.signature.span.text)}"
+                parts.append(f"\n`{where}`\n\n{decl.doc}")
+    return "\n".join(parts).replace("\n\n\n", "\n\n") + "\n"
+
+
+def one_line(signature: str) -> str:
+    """A signature without its comments and line breaks."""
+    bare = re.sub(r"#[^\n]*", "", signature)
+    return re.sub(r",? \)", ")", re.sub(r"\s+", " ", bare)).replace("( ", "(").strip()
 
 
 def main() -> int:

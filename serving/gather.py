@@ -13,6 +13,10 @@ from collections.abc import Callable
 
 PER_CALLER = 1e-4
 """Seconds a request may wait for each of the callers: well below what one costs the event loop."""
+FEW = 3
+"""Callers from which on a request waits for the next one at least."""
+NEXT = 1.5
+"""Gaps until the next one, with some to spare. How many callers there are shows only when some are kept waiting."""
 LONGEST = 3e-3
 """Seconds a request may wait at most."""
 WEIGHT = 0.1
@@ -43,7 +47,10 @@ class Gather:
         """Seconds that the first of the next ones shall wait for company; 0: enter at the end of this turn."""
         if self._callers < 2:
             return 0.0
-        found = min(LONGEST, PER_CALLER * self._callers)
+        found = PER_CALLER * self._callers
+        if self._callers >= FEW:
+            found = max(found, NEXT * self._gap)
+        found = min(LONGEST, found)
         return found if self._gap < found else 0.0
 
     def schedule(self, loop: asyncio.AbstractEventLoop, enter: Callable[[asyncio.AbstractEventLoop], None]) -> None:

@@ -54,6 +54,8 @@ class InferCall:
     timeout: float | None = None
     """Seconds the transport still waits; None: it says nothing."""
     headers: Mapping[str, str] = field(default_factory=_none)
+    company: int = 0
+    """Calls that the transport has open, this one too; 0: it does not say."""
     """Those the server forwards, by lower-case name."""
 
 

@@ -16,6 +16,7 @@ from executor.element import Element
 from executor.errors import RequestError, StageFailed
 from executor.node import Arguments, Going, Node
 from executor.passage import Passage
+from executor.request import sequence_of
 from executor.wiring import Wirer
 from pipeline_dsl.plan import ContextPlan, Step
 from pipeline_dsl.types import TensorType, Unknown
@@ -64,6 +65,9 @@ def _header(name: str) -> Callable[[Element], Value]:
 
 _READ: dict[str, Callable[[str], Callable[[Element], Value]]] = {
     "request_id": lambda _: lambda element: element.id,
+    "correlation_id": lambda _: lambda element: str(sequence_of(element.root).id),
+    "sequence_start": lambda _: lambda element: sequence_of(element.root).start,
+    "sequence_end": lambda _: lambda element: sequence_of(element.root).end,
     "header": _header,
 }
 

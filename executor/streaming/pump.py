@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from executor.columns import Items
-from executor.element import Element
+from executor.element import Child, Element
 from executor.errors import Cancelled, RequestError
 from executor.passage import Passage
 from executor.workers import Task
@@ -58,7 +58,7 @@ class Pump:
 
     def _take(self, stage: StageRuntime, slot: Slot) -> None:
         """(locked) Have a free instance advance a call that is ready."""
-        if slot.ready and slot in stage.free:
+        if slot.ready and slot in stage.free and (stage.claim is None or stage.claim.take(stage)):
             stage.free.remove(slot)
             self._put(stage, slot)
 
@@ -141,9 +141,10 @@ class Stoppable(Protocol):
 
 def register(element: Element, maker: Stoppable) -> bool:
     """(locked) Whatever ends an element, or its request, stops a maker. False if that has happened."""
-    if element.done or element.root.done:
+    top = _top(element)
+    if element.done or top.done:
         return False
-    for one in {element, element.root}:
+    for one in {element, top}:
         if one.streams is None:
             one.streams = set()
         one.streams.add(maker)
@@ -152,9 +153,16 @@ def register(element: Element, maker: Stoppable) -> bool:
 
 def unregister(element: Element, maker: Stoppable) -> None:
     """(locked) It has come to its end."""
-    for one in {element, element.root}:
+    for one in {element, _top(element)}:
         if one.streams is not None:
             one.streams.discard(maker)
+
+
+def _top(element: Element) -> Element:
+    """Its request; below a shadow the shadow's own element, which outlives the request."""
+    while isinstance(element, Child) and not element.scope.silent:
+        element = element.scope.parent
+    return element
 
 
 def ended_early(element: Element) -> RequestError:

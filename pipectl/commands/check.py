@@ -56,11 +56,12 @@ def _check(file: str, profile: str | None, params: dict[str, str], host: bool) -
 
 def _changed(file: str, chosen: Options) -> list[Diagnostic]:
     """Artifacts that are not those of the lock file; nothing is opened where there is none."""
+    import os
     from pathlib import Path
 
     from pipeline_dsl.locks import SUFFIX
 
-    if not Path(f"{file}{SUFFIX}").is_file():
+    if not os.path.isfile(f"{file}{SUFFIX}"):  # False for a path that can not be, too
         return []
     from pipectl.locking import changed
 

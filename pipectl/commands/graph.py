@@ -12,6 +12,9 @@ from pipectl.console import common
 from pipectl.options import pipe_file, schedule, the_one
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline_dsl.graph_text.picture import Arrow, Box
     from pipeline_dsl.ir import Graph
 
 FORMATS = ("dot", "svg", "mermaid", "json")
@@ -35,7 +38,8 @@ def command(
 ) -> None:
     """Draw a pipeline.
 
-    Nodes are call sites, edges carry types, colours tell devices.
+    Nodes are call sites, edges carry types, colours tell devices. Arms and bodies are panels of their construct; a
+    shadow's is dashed.
     """
     form = form or (SUFFIXES.get(output.suffix.lower(), "") if output else "mermaid")
     if not form:
@@ -64,17 +68,24 @@ def _drawn(file: str, pipeline: str | None, form: str, profile: str | None, para
 
 
 def _json(graph: Graph, devices: dict[str, str]) -> str:
-    """Nodes and edges by index, for other tools."""
+    """Nodes and edges by index, those of each region by themselves; for other tools."""
     import json
 
     from pipeline_dsl.graph_text.picture import picture
 
     drawn = picture(graph, devices)
-    data: dict[str, Any] = {
-        "pipeline": drawn.name,
-        "nodes": [
-            {"name": b.title, "kind": b.kind, "detail": b.detail, "device": b.device or None} for b in drawn.boxes
-        ],
-        "edges": [{"from": a.source, "to": a.target, "values": list(a.labels)} for a in drawn.arrows],
+    return json.dumps({"pipeline": drawn.name, **_level(drawn.boxes, drawn.arrows)}, indent=2) + "\n"
+
+
+def _level(boxes: Sequence[Box], arrows: Sequence[Arrow]) -> dict[str, Any]:
+    return {
+        "nodes": [_node(box) for box in boxes],
+        "edges": [{"from": a.source, "to": a.target, "values": list(a.labels)} for a in arrows],
     }
-    return json.dumps(data, indent=2) + "\n"
+
+
+def _node(box: Box) -> dict[str, Any]:
+    node: dict[str, Any] = {"name": box.title, "kind": box.kind, "detail": box.detail, "device": box.device or None}
+    if box.kind == "control":
+        node["regions"] = [{"name": p.title, "shadow": p.shadow, **_level(p.boxes, p.arrows)} for p in box.panels]
+    return node

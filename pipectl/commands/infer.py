@@ -30,7 +30,9 @@ TOKEN = "PIPECTL_TOKEN"
 @common
 @click.pass_obj
 def command(session: Session, /, url: str, pipeline: str, inputs: tuple[str, ...], **options: Any) -> Exit:
-    """Ask a pipeline of a server that speaks the protocol v2 over gRPC, ours or another.
+    """Ask a running server.
+
+    Any that speaks the protocol v2 over gRPC, ours or another.
 
     \b
     pipectl infer localhost:8001 hello --input name=Ada

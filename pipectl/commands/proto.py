@@ -32,7 +32,7 @@ def command(
     profile: str | None,
     params: dict[str, str],
 ) -> Exit:
-    """Print the .proto file of the service that `pipectl serve` gives a pipeline.
+    """Print the typed gRPC service of a pipeline.
 
     Its messages are made from the pipeline's signature. One with tensors of several dims imports
     pipectl/common/tensors.proto, which --output writes too."""

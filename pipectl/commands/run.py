@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from pipectl.console import Exit, Session, common
-from pipectl.options import names, pipe_file, schedule, seconds, the_one
+from pipectl.options import names, pipe_file, schedule, seconds, sequence, the_one
 
 if TYPE_CHECKING:
+    from executor.sequence import SequenceInfo
     from pipectl.app import App, PipelineHandle
     from pipectl.choices import Choices
     from pipectl.inputs import Ask, Requests
@@ -45,6 +46,7 @@ class Settings:
     outputs: list[str] | None
     form: str
     timeout: float | None
+    sequence: SequenceInfo | None
     in_flight: int | None
     warmup: int
     metrics: Path | None
@@ -74,6 +76,12 @@ class Settings:
 @click.option("--outputs", callback=names, metavar="NAME,..", help="Compute these outputs only.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="How to print answers.")
 @click.option("--timeout", callback=seconds, metavar="TIME", help="Of each request: 0.2, 200ms.")
+@click.option(
+    "--sequence",
+    callback=sequence,
+    metavar="ID[,start][,end]",
+    help="The requests are one sequence; the first starts it and the last ends it, or what is said of that.",
+)
 @click.option("--in-flight", type=click.IntRange(1), metavar="N", help="Requests under way at a time.")
 @click.option("--warmup", type=click.IntRange(0), default=0, metavar="N", help="Run the first request N times before.")
 @click.option("--metrics", type=click.Path(dir_okay=False, path_type=Path), help="Write Prometheus metrics here.")
@@ -128,11 +136,18 @@ def _run(settings: Settings, session: Session) -> Exit:
 
 
 def _requests(pipeline: PipelinePlan, settings: Settings) -> Requests:
-    from pipectl.inputs import from_lines, from_options
+    from pipectl.inputs import from_lines, from_options, one_sequence
 
     if settings.jsonl is not None:
-        return from_lines(pipeline, settings.jsonl, settings.inputs)
-    return from_options(pipeline, settings.inputs)
+        requests = from_lines(pipeline, settings.jsonl, settings.inputs)
+    else:
+        requests = from_options(pipeline, settings.inputs)
+    if settings.sequence is not None:
+        return one_sequence(requests, settings.sequence)
+    if pipeline.sequence and settings.jsonl is None:
+        text = f"pipeline `{pipeline.name}` takes requests of sequences"
+        raise click.UsageError(f"{text}: give --sequence ID, or `sequence` in the lines of --jsonl")
+    return requests
 
 
 def _check_outputs(pipeline: PipelinePlan, wanted: Iterable[str] | None) -> None:
@@ -218,8 +233,9 @@ def _for_nobody(handle: PipelineHandle, ask: Ask, settings: Settings) -> None:
     from executor.streaming.answer import StreamResponse
     from executor.streaming.pieces import Pieces
 
+    alone = None if ask.sequence is None else replace(ask.sequence, start=True, end=True)
     with suppress(RequestError):  # told when the request itself is made
-        response = handle(ask.inputs, outputs=settings.outputs)
+        response = handle(ask.inputs, outputs=settings.outputs, sequence=alone)
         if isinstance(response, StreamResponse):
             deque(Pieces(response, handle.streams), maxlen=0)
 

@@ -184,10 +184,11 @@ def _behaviour(command: Command) -> Command:
 @common
 @click.pass_obj
 def command(session: Session, /, **options: Any) -> Exit:
-    """Serve all public pipelines of .pipe files, or of folders NAME/VERSION/*.pipe, until SIGTERM or Ctrl-C.
+    """Serve pipelines to clients.
 
-    Clients of KServe's protocol v2 and of a Triton server work as they are. SIGTERM answers what is under
-    way and ends; a second signal ends at once."""
+    All public ones of .pipe files, or of folders NAME/VERSION/*.pipe, until SIGTERM or Ctrl-C. Clients of KServe's
+    protocol v2 and of a Triton server work as they are. SIGTERM answers what is under way and ends; a second
+    signal ends at once."""
     settings = Settings(**options)
     if (settings.tls_cert is None) != (settings.tls_key is None) or (settings.tls_clients and not settings.tls_cert):
         raise click.UsageError("--tls-cert and --tls-key go together; --tls-clients needs both")

@@ -24,7 +24,7 @@ DELAY = 0.15
 """Seconds without a change before a text is looked at."""
 
 REST = 5.0
-"""Seconds without an analysis before garbage is collected."""
+"""Seconds in which nothing happens before garbage is collected."""
 
 Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
@@ -54,6 +54,8 @@ class _State:
     running: asyncio.Task[None] | None = None
     looking_at: str = ""
     """The text of the running analysis."""
+    missed: bool = False
+    """Whether there is a newer text that waited long enough."""
 
 
 @dataclass(slots=True)
@@ -114,22 +116,23 @@ class Project:
 
     async def known(self, document: Document) -> list[View]:
         """`views`, after the first analysis if there is none yet."""
+        self._rest()
         if not self.views(document):
-            await self._look(document.path)
+            await self._look(document)
         return self.views(document)
 
     async def known_at(self, document: Document, offset: int) -> list[View]:
         """`known`; for a place that was written just now, after the analysis of the text as it is."""
         views = await self.known(document)
         if views and views[0].shift.to_old(offset) is None:
-            await self._look(document.path)
+            await self._look(document)
         return self.views(document)
 
     async def exact(self, document: Document) -> View | None:
         """The analysis of this very text; None if it was changed or closed meanwhile."""
         state = self._states.get(document.path)
         if state is not None and (state.now is None or state.now.text != document.text):
-            await self._look(document.path)
+            await self._look(document)
         views = self.views(document)
         return views[0] if views and views[0].current else None
 
@@ -154,24 +157,40 @@ class Project:
                 self._touch(other)
 
     def _start(self, path: str) -> asyncio.Task[None] | None:
-        """The analysis of a text as it is now; the one that runs, if it is of this text."""
+        """The analysis of a text as it is now. While one of an older version runs, that one; the next follows it."""
         state, document = self._states.get(path), self.documents.by_path.get(path)
         if state is None or document is None:
             return None
         if state.timer is not None:
             state.timer.cancel()
             state.timer = None
-        if state.running is None or state.running.done() or state.looking_at != document.text:
+        if state.running is None or state.running.done():
             state.looking_at = document.text
             state.running = asyncio.ensure_future(self._run(state, document))
+        else:
+            state.missed = state.looking_at != document.text
         return state.running
 
-    async def _look(self, path: str) -> None:
-        task = self._start(path)
-        if task is not None:
+    async def _look(self, document: Document) -> None:
+        """Returns once a text has been looked at, or is not the text any more."""
+        while self.documents.by_path.get(document.path) is document:
+            task = self._start(document.path)
+            if task is None:
+                return
+            looking_at = self._states[document.path].looking_at
             await asyncio.shield(task)  # whoever waits may be cancelled; what is found is of use to others
+            if looking_at == document.text:
+                return
 
     async def _run(self, state: _State, document: Document) -> None:
+        try:
+            await self._found(state, document)
+        finally:
+            if state.missed and self._states.get(document.path) is state:
+                state.missed = False
+                self._touch(document.path, soon=True)
+
+    async def _found(self, state: _State, document: Document) -> None:
         texts = self.documents.texts()
         self._rest()
         try:
@@ -190,7 +209,7 @@ class Project:
             self._show(document.path, found)
 
     def _rest(self) -> None:
-        """Collects garbage after a while in which nothing was looked at: it stops everything for a moment."""
+        """Collects garbage after a while without questions and analyses: it stops everything for a moment."""
         if self._resting is not None:
             self._resting.cancel()
         self._resting = asyncio.get_running_loop().call_later(REST, gc.collect)

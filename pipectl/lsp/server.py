@@ -21,6 +21,7 @@ from pygls.lsp.server import LanguageServer
 from pipectl._version import VERSION
 from pipeline_dsl.diagnostics import Diagnostic
 from pipeline_dsl.index import Change, Definition, Index, Refused, changes, refusal, renamed_at
+from pipeline_dsl.locks import SUFFIX
 
 from . import answers, convert
 from .documents import Document
@@ -64,7 +65,7 @@ class Features:
         offered = self.server.client_capabilities.workspace
         watched = offered.did_change_watched_files if offered else None
         if watched is not None and watched.dynamic_registration:
-            watchers = [types.FileSystemWatcher(glob_pattern="**/*.pipe")]
+            watchers = [types.FileSystemWatcher(glob_pattern=f"**/*.pipe{end}") for end in ("", SUFFIX)]
             options = types.DidChangeWatchedFilesRegistrationOptions(watchers)
             wanted = types.Registration(
                 id="files", method=types.WORKSPACE_DID_CHANGE_WATCHED_FILES, register_options=options

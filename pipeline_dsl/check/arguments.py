@@ -104,8 +104,8 @@ class _Placing:
 
     def _named(self, name: syntax.Ident, given: Given) -> None:
         if name.text in self.callee.filled:
-            dim = self.callee.filled[name.text]
-            self._report(FilledPort(given.argument.span, self.callee.name, name.text, dim))
+            by = self.callee.filled[name.text]
+            self._report(FilledPort(given.argument.span, self.callee.name, name.text, by))
         elif name.text not in self.names:
             self._report(UnknownPort(name.span, self.callee.shown, name.text, self.callee.spelled))
         elif name.text in self.by_port:

@@ -65,6 +65,8 @@ class Shared:
     """The largest number that a size can be, where something bounds it."""
     regions: list[Region] = field(default_factory=list)
     """The names of the body and of each arm, in the order of the text."""
+    sequence: Span | None = None
+    """Where the pipeline says that it takes sequences."""
     inlined: int = 0
     """Nodes that came with the pipelines it calls."""
     facts: Facts = field(default_factory=Facts)

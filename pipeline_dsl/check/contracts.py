@@ -11,17 +11,16 @@ from typing import Any
 
 from pipeline_dsl import ir, syntax
 from pipeline_dsl.diagnostics import Sink
-from pipeline_dsl.errors.settings import NoRowAxis, UnknownSetting, WrongSetting
+from pipeline_dsl.errors.settings import NoRowAxis, UnknownSetting
 from pipeline_dsl.settings import tree
 
 from .backends import Using
 from .blocks import Leaf, leaves
 from .ragged import ragged_rule
 from .scope import Scope
+from .sequences import sequence_rule, state_rules
 from .setting_values import read_setting
-from .signatures import type_of
 from .tensors import tensor_name
-from .values import evaluate
 
 
 @dataclass(slots=True)
@@ -35,6 +34,10 @@ class _Draft:
     tensors_out: dict[str, ir.TensorName] = field(default_factory=dict)
     ragged: list[ir.RaggedRule] = field(default_factory=list)
     labels: dict[str, str] = field(default_factory=dict)
+    controls: dict[str, tuple[Any, Leaf]] = field(default_factory=dict)
+    """Settings of `sequence`, by what follows that."""
+    sequence: ir.SequenceRule | None = None
+    states: tuple[ir.StateRule, ...] = ()
     extra: dict[str, Any] = field(default_factory=dict)
 
     def done(self) -> ir.Contract:
@@ -46,7 +49,9 @@ class _Draft:
             self.labels,
             self.versions,
             self.rows,
-            extra=self.extra,
+            self.sequence,
+            self.states,
+            self.extra,
         )
 
 
@@ -58,10 +63,17 @@ def contract_of(decl: syntax.Stage, signature: ir.Signature, using: Using, scope
     place = f"stage `{decl.name}`"
     for leaf in leaves(decl.block, tree("contract", using.spec.name), place, sink):
         _settle(leaf, draft, signature, scope, sink)
-    states = [i for i in decl.block.items if isinstance(i, syntax.State)]
-    if states:
-        draft.extra["state"] = tuple(_state(s, scope, sink) for s in states)
+    _sequence(decl.block, draft, signature, scope, sink)
     return draft.done()
+
+
+def _sequence(block: syntax.Block, draft: _Draft, signature: ir.Signature, scope: Scope, sink: Sink) -> None:
+    """What the stage keeps between requests; states without a `sequence` block have the rule of an empty one."""
+    states = [i for i in block.items if isinstance(i, syntax.State)]
+    said = draft.controls or any(isinstance(i, syntax.Nested) and str(i.key) == "sequence" for i in block.items)
+    if said or states:
+        draft.sequence = sequence_rule(draft.controls, signature, draft.ragged, sink)
+        draft.states = state_rules(states, signature, scope, sink)
 
 
 def _settle(leaf: Leaf, draft: _Draft, signature: ir.Signature, scope: Scope, sink: Sink) -> None:
@@ -92,6 +104,8 @@ def _enter(leaf: Leaf, value: Any, draft: _Draft, signature: ir.Signature, sink:
             _has_rows(leaf, signature, sink)
         case ["labels", port]:
             draft.labels[port] = value
+        case ["sequence", *rest]:
+            draft.controls[".".join(rest)] = (value, leaf)
         case [block, *rest]:
             draft.extra.setdefault(block, {})[".".join(rest)] = value
 
@@ -108,28 +122,3 @@ def is_port(leaf: Leaf, name: str, ports: Sequence[ir.Port], what: str, sink: Si
         place = f"`{leaf.key.split('.')[0]}`, which takes {what}"
         sink.add(UnknownSetting(leaf.span, name, place, names, "port").diagnostic())
     return name in names
-
-
-def _state(state: syntax.State, scope: Scope, sink: Sink) -> dict[str, Any]:
-    """A state as data for the sequence machinery. `zeros()` without a dtype takes the state's type."""
-    init: Any = None
-    match state.init:
-        case syntax.Call(callee=syntax.Name(text="zeros" | "ones" as fill), args=()):
-            init = fill
-        case None:
-            pass
-        case expr:
-            given = evaluate(expr, scope, sink)
-            init = None if given is None else given.value
-    kind = type_of(state.type, scope, sink, state.name.text)
-    if kind is not None and kind.stream:
-        sink.add(WrongSetting(state.type.span, f"state {state.name}", "a value", "a stream").diagnostic())
-    return {
-        "name": state.name.text,
-        "type": kind,
-        "init": init,
-        "in": state.tensor_in or "",
-        "out": state.tensor_out or "",
-        "span": state.span,
-        "has_init": state.init is not None,
-    }

@@ -35,7 +35,6 @@ from .callees import callees
 from .construct import Construct
 from .facts import Facts
 from .fitting import fitted
-from .flow_calls import SEQUENCE_ADVICE
 from .flow_exprs import outcome_of
 from .maps import map_
 from .order import in_order
@@ -44,6 +43,7 @@ from .regions import Inner, Outcome, Region, Results, Value, Variable
 from .returns import no_return, return_
 from .routes import route
 from .scope import PipelineBinding
+from .sequence_flow import sequence_block, sequence_mistakes
 from .signatures import sizes_of, type_of
 from .stream_rules import stream_mistakes
 from .substitution import Substitution
@@ -68,18 +68,18 @@ class Graphs:
                 self._recursive(cycle)
             for one in order.items:
                 self.done[one] = _typed(one, self)
+            for one in dict.fromkeys(p for cycle in order.cycles for p in cycle):
+                _typed(one, self)  # checked like all others, once those they call besides one another are done
         return self.done[pipeline]
 
     def _needs(self, pipeline: PipelineBinding) -> list[PipelineBinding]:
         return [p for p in callees(pipeline) if p not in self.done]
 
     def _recursive(self, cycle: tuple[PipelineBinding, ...]) -> None:
-        """E0207. Their bodies are checked like all others, but none of them has a graph."""
+        """E0207. None of them has a graph."""
         at = callees(cycle[-1])[cycle[0]]
         self.sink.add(Recursion(at, cycle[0].name, tuple(p.name for p in cycle[1:])).diagnostic())
         self.done.update((p, None) for p in cycle)
-        for one in cycle:
-            _typed(one, self)
 
 
 def _typed(pipeline: PipelineBinding, graphs: Graphs) -> ir.Graph | None:
@@ -95,8 +95,9 @@ def _typed(pipeline: PipelineBinding, graphs: Graphs) -> ir.Graph | None:
         return None
     _unused(body)
     decl = pipeline.decl
-    graph = ir.Graph.of(pipeline.name, pipeline.signature, body.nodes, decl.doc, decl.name.span)
-    for mistake in stream_mistakes(graph, decl.name.span):
+    sequence = body.shared.sequence is not None
+    graph = ir.Graph.of(pipeline.name, pipeline.signature, body.nodes, decl.doc, decl.name.span, sequence)
+    for mistake in (*stream_mistakes(graph, decl.name.span), *sequence_mistakes(graph, body.shared.stages)):
         body.report(mistake)
     return None if body.failed else graph
 
@@ -153,11 +154,7 @@ def _statement(body: Body, statement: syntax.Statement, returns: list[syntax.Ret
         case syntax.Yield():
             body.report(YieldInPipeline(statement.span))
         case syntax.Nested():
-            key = str(statement.key)
-            if key == "sequence":
-                body.report(NotExecutable(statement.span, "a sequence pipeline", SEQUENCE_ADVICE))
-            else:
-                body.report(StrayBlock(statement.span, key))
+            sequence_block(body, statement)
 
 
 def _inside(body: Body, statement: syntax.Statement) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline_dsl import ir, syntax
+from pipeline_dsl import ir
 from pipeline_dsl.errors.calls import AmbiguousHandle, UnlistedVersion
 from pipeline_dsl.errors.flow import NotExecutable, TooLarge
 from pipeline_dsl.errors.signatures import DeclaredMismatch
@@ -57,8 +57,6 @@ def call_stage(
     """The outputs of a stage's call. version, pinned: as in `ranker@4`, and where that stands."""
     declared = stage.stage
     body.shared.stages[declared.name] = declared
-    if not _executable(body, stage):
-        return None
     callee = _callee_of(declared)
     listed = _version(body, stage, version, pinned or site.callee)
     options = call_options(body, site.options)
@@ -88,7 +86,10 @@ def call_stage(
 
 def _callee_of(stage: ir.Stage) -> Callee:
     rules = stage.contract.ragged
-    filled = {port: r.dim for r in rules for port in (r.mask, r.lengths, r.offsets) if port}
+    filled = {port: f"its `ragged` rule for `{r.dim}`" for r in rules for port in (r.mask, r.lengths, r.offsets)}
+    if (sequence := stage.contract.sequence) is not None:
+        filled |= dict.fromkeys((sequence.start, sequence.end, sequence.ready, sequence.id), "its `sequence` block")
+    filled.pop("", None)
     unruled: frozenset[str] = frozenset()
     if stage.backend in NEEDS_RULE:
         unruled = _ragged_names(stage.signature) - {r.dim for r in rules}
@@ -98,18 +99,6 @@ def _callee_of(stage: ir.Stage) -> Callee:
 def _ragged_names(signature: ir.Signature) -> frozenset[str]:
     dims = (d for p in signature.inputs for d in p.type.dims if isinstance(d, Ragged))
     return frozenset(s.name for d in dims for s in d.size.symbols)
-
-
-def _executable(body: Body, stage: StageBinding) -> bool:
-    """Sequences are not executable yet; said once, where the stage declares them."""
-    for item in stage.decl.block.items if stage.decl.block else ():
-        if isinstance(item, syntax.State) or (isinstance(item, syntax.Nested) and str(item.key) == "sequence"):
-            body.report(NotExecutable(item.span, "a sequence stage", SEQUENCE_ADVICE))
-            return False
-    return True
-
-
-SEQUENCE_ADVICE = "pass the state in and out through ports for now"
 
 
 def _version(body: Body, stage: StageBinding, version: int | str | None, span: Span) -> bool:

@@ -32,9 +32,6 @@ from .regions import Missing, Outcome, Results, Value
 from .scope import Binding, ErrorBinding, ModuleBinding, PipelineBinding, StageBinding, ValueBinding
 from .values import evaluate
 
-LATER = frozenset(["correlation_id", "sequence_start", "sequence_end"])
-"""Built-in functions of the language that this version can not run."""
-
 AT_COMPILE_TIME = frozenset({"env", "lines"})
 
 DEEPEST = 50
@@ -210,9 +207,7 @@ def _builtin(body: Body, expr: syntax.Call, callee: syntax.Name, node: str | Non
         return _function(body, expr, name)
     if name in AT_COMPILE_TIME:
         return _compile_time(body, expr)
-    if name in LATER:
-        body.report(NotExecutable(callee.span, f"built-in `{name}`", "pass what it gives as an input for now"))
-    elif (variable := body.region.find(name)) is not None:
+    if (variable := body.region.find(name)) is not None:
         variable.used = True
         body.report(WrongKind(callee.span, name, "a variable", "a stage or a pipeline", variable.span))
     else:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from pipeline_dsl import ir
 from pipeline_dsl.errors.calls import TensorOperand, WrongCount
@@ -22,8 +22,15 @@ from pipeline_dsl.types import Dim, Ragged, Sized, TensorType
 from .body import Body
 from .regions import Value
 
-CONTEXTS: dict[Literal["request_id"], TensorType] = {"request_id": scalar("string")}
-"""Functions without arguments, and what they give."""
+What = Literal["request_id", "correlation_id", "sequence_start", "sequence_end"]
+
+CONTEXTS: dict[str, tuple[What, TensorType]] = {
+    "request_id": ("request_id", scalar("string")),
+    "correlation_id": ("correlation_id", scalar("string")),
+    "sequence_start": ("sequence_start", scalar("bool")),
+    "sequence_end": ("sequence_end", scalar("bool")),
+}
+"""Functions without arguments: what they ask for, and what they give. A correlation id that is a number is its text."""
 
 HEADER = scalar("string", optional=True)
 """What `header("x")` gives: not every request has it."""
@@ -65,6 +72,9 @@ _DOCS = {
     "collect": "`collect(x)`: all elements of a stream as one value, once it has ended",
     "header": '`header("x")`: a header of the request, absent if it has none of that name',
     "request_id": "`request_id()`: the id of the request",
+    "correlation_id": "`correlation_id()`: the id of the sequence that the request belongs to, as text",
+    "sequence_start": "`sequence_start()`: whether the request begins its sequence",
+    "sequence_end": "`sequence_end()`: whether the request ends its sequence",
 }
 
 
@@ -140,9 +150,9 @@ def _of_one_type(body: Body, use: Use, values: Sequence[Value]) -> list[Value] |
 
 
 def _context(body: Body, use: Use) -> Value:
-    what: Any = use.function
+    what, kind = CONTEXTS[use.function]
     node = body.ids.of(use.name, use.function)
-    return _added(body, use, ir.Context(id=node, span=use.span, what=what, type=CONTEXTS[what]))
+    return _added(body, use, ir.Context(id=node, span=use.span, what=what, type=kind))
 
 
 def _header(body: Body, use: Use, name: Value) -> Value | None:

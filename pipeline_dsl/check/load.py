@@ -1,7 +1,8 @@
 """The main module and everything it imports: each file once, imports before those that need them.
 
-Paths are relative to the importing file; `@pkg/x.pipe` is looked up in the folders of the search path. A file that
-is missing, unreadable, or part of a cycle is reported at the import and left out.
+Paths are relative to the importing file; `@pkg/x.pipe` is looked up in the folders of the search path, `@std/x.pipe`
+among the stock modules that come with the language. A file that is missing, unreadable, or part of a cycle is
+reported at the import and left out.
 """
 
 from __future__ import annotations
@@ -9,18 +10,23 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from pipeline_dsl import syntax
 from pipeline_dsl.diagnostics import Sink
-from pipeline_dsl.errors.names import FileUnreadable, ImportCycle, ImportNotFound, ImportTooDeep
+from pipeline_dsl.errors.names import FileUnreadable, ImportCycle, ImportNotFound, ImportTooDeep, NoStockModule
 from pipeline_dsl.parse import parse
 from pipeline_dsl.source import Source
 
-from .options import Options
+from .options import FileLoader, Options
 from .outside import reason
 
 LIMIT = 16
 """Imports of imports of imports .."""
+
+STOCK = "@std/"
+STOCK_FOLDER = Path(__file__).parent.parent / "std"
+"""Stock modules are part of the compiler: they are found whatever the search path and the loader are."""
 
 Importing = syntax.Import | syntax.FromImport
 
@@ -56,6 +62,8 @@ def identity(path: str) -> str:
 
 def candidates(path: str, importer: str, search_path: tuple[str, ...]) -> tuple[str, ...]:
     """Where an import may be, best first."""
+    if path.startswith(STOCK):
+        return (str(STOCK_FOLDER / identity(path[len(STOCK) :])),)
     if path.startswith("@"):
         return tuple(identity(os.path.join(folder, path[1:])) for folder in search_path)
     return (identity(os.path.join(os.path.dirname(importer), path)),)
@@ -89,13 +97,21 @@ def _import(decl: Importing, importer: str, chain: tuple[str, ...], state: _Stat
 
 
 def _read(decl: Importing, places: tuple[str, ...], state: _State) -> Source | None:
+    stock = decl.path.startswith(STOCK)
+    loader = FileLoader() if stock else state.options.loader
     for place in places:
         try:
-            return state.options.loader.read(place)
+            return loader.read(place)
         except FileNotFoundError:
             continue
         except (OSError, ValueError) as error:
             state.sink.add(FileUnreadable(decl.path_span, place, reason(error)).diagnostic())
             return None
-    state.sink.add(ImportNotFound(decl.path_span, decl.path, places).diagnostic())
+    missing = NoStockModule(decl.path_span, decl.path, stock_modules()) if stock else None
+    state.sink.add((missing or ImportNotFound(decl.path_span, decl.path, places)).diagnostic())
     return None
+
+
+def stock_modules() -> tuple[str, ...]:
+    """The stock modules, as an import names them."""
+    return tuple(STOCK + file.name for file in sorted(STOCK_FOLDER.glob("*.pipe")))

@@ -102,8 +102,7 @@ class _Transfers:
             self._makes(node)
 
     def _reads(self, node: ir.AnyNode) -> None:
-        for ref in dict.fromkeys(o for o in ir.operands(node) if o in self.on_gpu):
-            assert isinstance(ref, ir.Ref)
+        for ref in dict.fromkeys(o for o in ir.operands(node) if isinstance(o, ir.Ref) and o in self.on_gpu):
             call = self.on_gpu[ref]
             place = self.made[call.id]
             if isinstance(node, ir.Call):

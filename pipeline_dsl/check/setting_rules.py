@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline_dsl import ir
 from pipeline_dsl.diagnostics import Sink
+from pipeline_dsl.errors.calls import UnlistedVersion
 from pipeline_dsl.errors.settings import (
     LateDeadline,
     NoEffect,
@@ -19,6 +20,7 @@ from pipeline_dsl.errors.settings import (
     SettingsDisagree,
     TooLarge,
     UnknownSetting,
+    WrongSetting,
 )
 from pipeline_dsl.literals import duration
 from pipeline_dsl.settings import DEFAULTS
@@ -40,6 +42,7 @@ def check_stage(name: str, stage: ir.Stage, settings: ir.Settings, own: ir.Setti
     _cache(name, stage, own, sink)
     _effect(settings, own, sink)
     _ahead(stage, own, sink)
+    _versions(stage, own, sink)
 
 
 def check_node(node: str, stage: ir.Stage, settings: ir.Settings, own: ir.Settings, sink: Sink) -> None:
@@ -58,6 +61,10 @@ def check_pipeline(graph: ir.Graph, own: ir.Settings, nodes: Mapping[str, ir.Set
     for key in ("rate_limit.per", "rate_limit.burst", "rate_limit.by"):
         if key in own and "rate_limit.rate" not in own:
             sink.add(NoEffect(_span(own[key]), key, "there is no `rate_limit.rate`", "set `rate`").diagnostic())
+    rate = own.get("rate_limit.rate")
+    if rate is not None and not rate.value > 0:
+        needs, hint = "a number above 0", "`max_inflight = 1` lets one request in at a time"
+        sink.add(WrongSetting(_span(rate), "rate_limit.rate", needs, f"{rate.value:g}", hint).diagnostic())
     whole = own.get("timeout")
     if whole is not None and whole.value:
         for node in ir.walk(graph.nodes):
@@ -153,10 +160,10 @@ def _warmup(stage: ir.Stage, settings: ir.Settings, own: ir.Settings, sink: Sink
 
 def _slots(stage: ir.Stage, own: ir.Settings, sink: Sink) -> None:
     """E0608: instances that would never get a sequence."""
-    sequence = stage.contract.extra.get("sequence", {})
-    instances, most = own.get("instances"), sequence.get("slots.max")
-    if instances is None or most is None or sequence.get("slots.strategy") != "direct":
+    rule, instances = stage.contract.sequence, own.get("instances")
+    if instances is None or rule is None or not rule.slots or rule.strategy != "direct":
         return
+    most = rule.slots
     if most < instances.value:
         text = f"{instances.value} instances share {most} direct slot{'s' if most > 1 else ''}"
         hint = "raise `slots { max = .. }` in the stage, or lower `instances`"
@@ -171,7 +178,7 @@ def _cache(name: str, stage: ir.Stage, own: ir.Settings, sink: Sink) -> None:
     span = _span(own[key])
     if any(p.type.stream for p in (*stage.signature.inputs, *stage.signature.outputs)):
         sink.add(NotCacheable(span, name, "it streams").diagnostic())
-    elif "sequence" in stage.contract.extra or "state" in stage.contract.extra:
+    elif stage.contract.sequence is not None:
         sink.add(NotCacheable(span, name, "it keeps state between requests").diagnostic())
     elif stage.contract.effects != "none":
         why = f"its effects are `{stage.contract.effects}`"
@@ -181,6 +188,17 @@ def _cache(name: str, stage: ir.Stage, own: ir.Settings, sink: Sink) -> None:
     for port in own["cache.key"].value if "cache.key" in own else ():
         if port not in ports:
             sink.add(UnknownSetting(_span(own["cache.key"]), port, "`cache.key`", ports, "port").diagnostic())
+
+
+def _versions(stage: ir.Stage, own: ir.Settings, sink: Sink) -> None:
+    """E0405: versions that the stage does not list."""
+    for key in ("version", "versions"):
+        setting = own.get(key)
+        given = () if setting is None or isinstance(setting.value, str) else setting.value
+        for version in given if isinstance(given, tuple) else (given,):
+            if setting is not None and version not in stage.contract.versions:
+                mistake = UnlistedVersion(_span(setting), stage.name, version, stage.contract.versions, stage.span)
+                sink.add(mistake.diagnostic())
 
 
 def _effect(settings: ir.Settings, own: ir.Settings, sink: Sink) -> None:

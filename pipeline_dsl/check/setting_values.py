@@ -29,6 +29,7 @@ _NEEDS: Mapping[Kind, str] = {
     "percent": "a percentage",
     "share": "a size in bytes or a percentage",
     "string": "a string",
+    "header": "a header",
     "path": "a path",
     "function": "a function",
     "device": "a device",
@@ -42,6 +43,7 @@ _EXAMPLES: Mapping[Kind, str] = {
     "percent": "`10%`",
     "share": "`2GiB` or `85%`",
     "function": '`"pkg.mod:name"`',
+    "header": '`header("x-user")`',
     "device": "`cpu`, `cuda(0)`, `cuda([0, 1])` or `any`",
     "ints": "`[8, 16]`",
     "names": "`[a, b]`",
@@ -73,6 +75,8 @@ def _read(spec: KeySpec, key: str, expr: syntax.Expr, scope: Scope, sink: Sink) 
         raise _Unfit(_shown(expr))
     if spec.kind == "device":
         return _device(expr, scope, sink)
+    if spec.kind == "header":
+        return _header(expr, scope, sink)
     if spec.kind == "names":
         return _names(expr)
     if spec.kind == "ints":
@@ -198,6 +202,20 @@ def name_in(expr: syntax.Expr) -> str:
         before = name_in(expr.value)
         return f"{before}.{expr.name}" if before else ""
     return word_of(expr)
+
+
+def _header(expr: syntax.Expr, scope: Scope, sink: Sink) -> str:
+    """`header("x-user")`; names have no case."""
+    called = isinstance(expr, syntax.Call) and word_of(expr.callee) == "header" and len(expr.args) == 1
+    if not called:
+        raise _Unfit(_shown(expr))
+    assert isinstance(expr, syntax.Call)
+    given = evaluate(expr.args[0].value, scope, sink)
+    if given is None:
+        raise _Unfit
+    if not isinstance(given.value, str) or not given.value:
+        raise _Unfit(_shown(expr))
+    return given.value.lower()
 
 
 def _device(expr: syntax.Expr, scope: Scope, sink: Sink) -> str:

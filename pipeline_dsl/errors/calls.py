@@ -153,12 +153,13 @@ class FilledPort(Mistake):
     span: Span
     stage: str
     port: str
-    dim: str
+    by: str
+    """its `ragged` rule for `L`"""
 
     def diagnostic(self) -> Diagnostic:
         return self.at(
             self.span,
-            f"port `{self.port}` of `{self.stage}` is filled by its `ragged` rule for `{self.dim}`",
+            f"port `{self.port}` of `{self.stage}` is filled by {self.by}",
             help="remove this argument",
         )
 

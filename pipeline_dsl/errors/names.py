@@ -31,6 +31,22 @@ class ImportNotFound(Mistake):
 
 
 @dataclass(frozen=True)
+class NoStockModule(Mistake):
+    """`@std/` has no such file."""
+
+    code = "E0101"
+    title = "import not found"
+    span: Span
+    path: str
+    stock: tuple[str, ...]
+
+    def diagnostic(self) -> Diagnostic:
+        guess = did_you_mean(self.path, self.stock) or "`@std/` holds the stock modules only"
+        notes = (f"stock modules: {', '.join(self.stock)}",)
+        return self.at(self.span, f"can not find `{self.path}`", help=guess, notes=notes)
+
+
+@dataclass(frozen=True)
 class FileUnreadable(Mistake):
     """A file that is there, but is no text."""
 

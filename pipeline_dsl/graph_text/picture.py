@@ -1,11 +1,13 @@
 """What is drawn, whatever the format: boxes in definition order and one arrow for each pair that is connected.
 
-A construct is one box among those around it; what is in its regions are `inside`, pictures of their own whose arrows
-stay within.
+A construct is one box with a panel for each arm or body. A panel is a small picture: what the region is entered with
+stands at its top, what it reads of the outside beside that, and what it yields at its bottom. No arrow crosses the
+border of a panel, so each format can draw it as a picture of its own.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,25 +15,33 @@ from typing import Literal
 from pipeline_dsl.ir import (
     AnyNode,
     Apply,
-    Branch,
     Call,
+    Collect,
     Compute,
+    Constant,
+    Context,
+    Control,
     Expression,
-    Given,
     Graph,
     Input,
-    Map,
     Output,
     Ref,
-    Route,
-    Try,
+    Region,
+    StreamOf,
+    captures,
     references,
-    regions,
     results,
+    walk,
 )
 from pipeline_dsl.plan import Plan
+from pipeline_dsl.types import TensorType
 
-Kind = Literal["input", "call", "compute", "construct", "item", "output"]
+from .constructs import entry, headline, panels, yielded
+
+_ORIGIN = re.compile(r" of [\w.@]+(, line \d+)?")
+"""`N of detect, line 19`"""
+
+Kind = Literal["input", "call", "compute", "control", "item", "outer", "yield", "output"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +51,35 @@ class Box:
     title: str
     detail: str
     kind: Kind
-    device: str
-    inside: tuple[Picture, ...] = ()
-    """Of a construct: its regions, named `then`, `else`, `body`, .."""
+    device: str = ""
+    panels: tuple[Panel, ...] = ()
+    """Of a construct."""
+
+    @property
+    def small(self) -> bool:
+        """Drawn as one line: what enters and leaves a panel. Its type is part of the line."""
+        return self.kind in ("item", "outer", "yield")
 
 
 @dataclass(frozen=True, slots=True)
 class Arrow:
-    """From box to box, by index; a label line for each value."""
+    """From box to box, by index; a label line for each value, none if the source says it itself."""
 
     source: int
     target: int
     labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """An arm or body."""
+
+    title: str
+    shadow: bool
+    """Nobody sees its results."""
+    boxes: tuple[Box, ...]
+    arrows: tuple[Arrow, ...]
+    """Every arrow points to a later box."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,60 +94,114 @@ class Picture:
     @property
     def devices(self) -> tuple[str, ...]:
         """Devices in order of first use."""
-        return tuple(dict.fromkeys(box.device for box in self.boxes if box.device))
+        return tuple(dict.fromkeys(box.device for box in every_box(self.boxes) if box.device))
+
+
+def every_box(boxes: Sequence[Box]) -> Iterator[Box]:
+    """The boxes and all those in their panels."""
+    for box in boxes:
+        yield box
+        for panel in box.panels:
+            yield from every_box(panel.boxes)
 
 
 def picture(graph: Graph, devices: Mapping[str, str] | None = None) -> Picture:
     """The picture of a graph; `devices` by node id."""
-    return _drawn(graph.name, graph.nodes, graph, devices or {})
-
-
-def _drawn(name: str, nodes: Sequence[AnyNode], graph: Graph, devices: Mapping[str, str]) -> Picture:
-    """The picture of a pipeline or of one region."""
-    return Picture(name, tuple(_box(node, graph, devices) for node in nodes), tuple(_arrows(nodes)))
+    drawn = _Drawing(graph, devices or {})
+    boxes, arrows = drawn.level(graph.nodes, {})
+    return Picture(graph.name, boxes, arrows)
 
 
 def devices_of(plan: Plan, pipeline: str) -> dict[str, str]:
-    """The device of each call site of a planned pipeline."""
+    """The device of each call site of a planned pipeline, those in constructs included."""
     steps = plan.pipelines[pipeline].every_step
     return {step.node: plan.stages[step.stage].device for step in steps if step.stage >= 0}
 
 
-def _box(node: AnyNode, graph: Graph, devices: Mapping[str, str]) -> Box:
-    name = node.id.removeprefix(f"{graph.name}.")
-    if isinstance(node, Input | Output):
-        return Box(node.port.name, str(node.port.type), "input" if isinstance(node, Input) else "output", "")
-    if isinstance(node, Compute):
-        return Box(name, " ".join(_operations(node.expression)), "compute", "")
-    if isinstance(node, Given):
-        return Box(name, str(node.type), "item", "")
-    if isinstance(node, Branch | Route | Map | Try):
-        inside = (_drawn(r.name, (*r.given, *r.nodes), graph, devices) for r in regions(node))
-        return Box(name, _word(node), "construct", "", tuple(inside))
-    if not isinstance(node, Call):
-        return Box(name, type(node).__name__.lower(), "compute", "")
-    version = "" if node.version is None else f"@{node.version}"
-    return Box(name, f"{node.stage}{version}", "call", devices.get(node.id, ""))
+class _Drawing:
+    """One graph while it is turned into boxes: names, types and devices of its nodes."""
 
+    def __init__(self, graph: Graph, devices: Mapping[str, str]) -> None:
+        self._prefix = f"{graph.name}."
+        self._devices = devices
+        self._types: dict[Ref, TensorType] = {}
+        self._single: set[str] = set()
+        """Nodes that make one value, which needs no name beside the node's."""
+        for node in walk(graph.nodes):
+            made = results(node)
+            self._types |= {Ref(node.id, port): kind for port, kind in made}
+            if len(made) == 1:
+                self._single.add(node.id)
 
-def _word(node: Branch | Route | Map | Try) -> str:
-    """What a construct is written with."""
-    if isinstance(node, Branch):
-        return "if" if node.arms[0].values == (True,) else "match"
-    return type(node).__name__.lower()
+    def level(
+        self, nodes: Sequence[AnyNode], before: Mapping[Ref, Box], after: Region | None = None
+    ) -> tuple[tuple[Box, ...], tuple[Arrow, ...]]:
+        """Boxes and arrows of the nodes of a region, behind those of the values it is entered with."""
+        boxes = [*before.values(), *map(self._box, nodes)]
+        index = {ref: i for i, ref in enumerate(before)}
+        arrows: list[Arrow] = []
+        where = {node.id: len(before) + i for i, node in enumerate(nodes)}
+        for target, node in enumerate(nodes, len(before)):
+            arrows += self._arrows(references(node), target, index, where)
+        if after is not None and after.yields:
+            read = (operand for operand in after.yields if isinstance(operand, Ref))
+            arrows += self._arrows(read, len(boxes), index, where)
+            boxes.append(Box(yielded(after, self._called), "", "yield"))
+        return tuple(boxes), tuple(arrows)
 
-
-def _arrows(nodes: Sequence[AnyNode]) -> Iterator[Arrow]:
-    index = {node.id: i for i, node in enumerate(nodes)}
-    types = {Ref(node.id, port): type_ for node in nodes for port, type_ in results(node)}
-    outputs = {node.id: len(results(node)) for node in nodes}
-    for target, node in enumerate(nodes):
+    def _arrows(
+        self, refs: Iterator[Ref], target: int, entered: Mapping[Ref, int], inside: Mapping[str, int]
+    ) -> Iterator[Arrow]:
         labels: dict[int, list[str]] = {}
-        for ref in (ref for ref in dict.fromkeys(references(node)) if ref.node in index):
-            text = str(types[ref])
-            labels.setdefault(index[ref.node], []).append(f"{ref.port}: {text}" if outputs[ref.node] > 1 else text)
+        for ref in dict.fromkeys(refs):
+            if ref in entered:
+                labels.setdefault(entered[ref], [])
+            else:
+                kind = _short(self._types[ref])
+                text = kind if ref.node in self._single else f"{ref.port}: {kind}"
+                labels.setdefault(inside[ref.node], []).append(text)
         for source, lines in labels.items():
             yield Arrow(source, target, tuple(lines))
+
+    def _box(self, node: AnyNode) -> Box:
+        name = node.id.removeprefix(self._prefix)
+        match node:
+            case Input(port=port) | Output(port=port):
+                return Box(port.name, str(port.type), "input" if isinstance(node, Input) else "output")
+            case Call(stage=stage, version=version):
+                detail = stage if version is None else f"{stage}@{version}"
+                return Box(name, detail, "call", self._devices.get(node.id, ""))
+            case Compute(expression=expression):
+                return Box(name, " ".join(_operations(expression)) or _constant(expression), "compute")
+            case Collect() | StreamOf():
+                return Box(name, "collect" if isinstance(node, Collect) else "stream_of", "compute")
+            case Context(what=what, argument=argument):
+                return Box(name, f"{what}({argument})", "compute")
+            case Control():
+                return self._construct(node, name)
+        raise AssertionError(f"{type(node).__name__} stands in no level")  # given values come with their panel
+
+    def _construct(self, node: Control, name: str) -> Box:
+        title = name if len(node.results) < 2 else ", ".join(port for port, _ in node.results)
+        made = (self._panel(label, shadow, region) for label, shadow, region in panels(node))
+        return Box(title, headline(node), "control", "", tuple(made))
+
+    def _panel(self, title: str, shadow: bool, region: Region) -> Panel:
+        entered = {Ref(g.id, "value"): Box(f"{entry(g)}: {_short(g.type)}", "", "item") for g in region.given}
+        entered |= {
+            ref: Box(f"{self._called(ref)}: {_short(self._types[ref])}", "", "outer") for ref in captures(region)
+        }
+        boxes, arrows = self.level(region.nodes, entered, region)
+        return Panel(title, shadow, boxes, arrows)
+
+    def _called(self, ref: Ref) -> str:
+        name = ref.node.removeprefix(self._prefix).rpartition(".")[2]
+        return name if ref.node in self._single else f"{name}.{ref.port}"
+
+
+def _short(kind: TensorType) -> str:
+    """A type without the places its sizes come from: arrows show those."""
+    return _ORIGIN.sub("", str(kind))
 
 
 def _operations(expression: Expression) -> Iterator[str]:
@@ -128,3 +209,7 @@ def _operations(expression: Expression) -> Iterator[str]:
         yield expression.op
         for arg in expression.args:
             yield from _operations(arg)
+
+
+def _constant(expression: Expression) -> str:
+    return str(expression.value) if isinstance(expression, Constant) else ""

@@ -7,140 +7,187 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from html import escape
+from zlib import crc32
 
 from pipeline_dsl.ir import Graph
 
-from .layout import Placed, Spacing, place
+from .frames import CHARACTER, LINE, TITLE, Frame, Level, cut, detail, level
+from .layout import Point
 from .palette import Colours, colours
-from .picture import Arrow, Box, Picture, picture
+from .picture import Arrow, Box, Panel, Picture, picture
 
-SPACING = Spacing()
 _MARGIN = 16.0
-_CHARACTER = 6.9
-"""Average width of a character at 12px in the fonts named below."""
-_LONGEST = 36
-"""Characters a line may have before it is cut; the `<title>` keeps them all."""
-_LINE = 14.0
 
 
 def svg(graph: Graph, devices: Mapping[str, str] | None = None) -> str:
     """SVG text; ends with a newline."""
     drawn = picture(graph, devices)
-    placed = _placed(drawn)
-    legend = _legend(drawn, placed)
-    lines = [_head(drawn, placed), _style(drawn), _MARKER, '<rect class="paper" width="100%" height="100%"/>']
-    lines.append(f'<g transform="translate({_MARGIN:g} {_MARGIN:g})">')
-    lines += (_line(points) for points in placed.paths)
-    lines += (_box(box, *centre, drawn) for box, centre in zip(drawn.boxes, placed.centres, strict=True))
-    # Labels come last, so that no arrow is drawn over one.
-    lines += (_label(a, points) for a, points in zip(drawn.arrows, placed.paths, strict=True))
-    return "\n".join([*lines, *legend, "</g>", "</svg>"]) + "\n"
+    whole = level(drawn.boxes, drawn.arrows)
+    scope = _scope(drawn)
+    lines = [_head(drawn, whole, scope), _style(drawn, scope), _marker(scope)]
+    lines += ['<rect class="paper" width="100%" height="100%"/>', f'<g marker-end="url(#{scope}-head)">']
+    lines += _level(whole, _MARGIN, _MARGIN, drawn.devices)
+    lines.append("</g>")
+    lines += _legend(drawn, whole)
+    return "\n".join([*lines, "</svg>"]) + "\n"
 
 
-def _placed(drawn: Picture) -> Placed:
-    edges = [(arrow.source, arrow.target) for arrow in drawn.arrows]
-    bends = [max(len(_cut(line)) for line in arrow.labels) * _CHARACTER for arrow in drawn.arrows]
-    return place([_width(box) for box in drawn.boxes], edges, bends, SPACING)
-
-
-def _width(box: Box) -> float:
-    longest = max(len(_cut(line)) for line in (box.title, _detail(box)))
-    return round(longest * _CHARACTER + 24, 1)
-
-
-def _detail(box: Box) -> str:
-    return " · ".join(text for text in (box.detail, box.device) if text)
-
-
-def _cut(text: str) -> str:
-    text = "".join(c if c.isprintable() else " " for c in text)
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
-
-
-def _head(drawn: Picture, placed: Placed) -> str:
-    width = placed.width + 2 * _MARGIN
-    height = placed.height + 2 * _MARGIN + (_LINE + 12 if drawn.devices else 0)
-    size = f'width="{width:g}" height="{height:g}" viewBox="0 0 {width:g} {height:g}"'
+def _head(drawn: Picture, whole: Level, scope: str) -> str:
+    width = max(whole.placed.width, _legend_width(drawn)) + 2 * _MARGIN
+    height = whole.placed.height + 2 * _MARGIN + (LINE + 12 if drawn.devices else 0)
+    size = f'width="{_n(width)}" height="{_n(height)}" viewBox="0 0 {_n(width)} {_n(height)}"'
     title = f"<title>pipeline {_text(drawn.name)}</title>"
-    return f'<svg xmlns="http://www.w3.org/2000/svg" role="img" {size}>\n{title}'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" class="{scope}" role="img" {size}>\n{title}'
 
 
-def _style(drawn: Picture) -> str:
+def _style(drawn: Picture, scope: str) -> str:
+    """Rules for this picture alone: a page may hold several, whose devices differ."""
     classes = [("n", ""), *((f"d{i}", device) for i, device in enumerate(drawn.devices))]
-    light = "".join(_rules(name, colours(device)[0]) for name, device in classes)
-    dark = "".join(_rules(name, colours(device)[1]) for name, device in classes)
+    looks = [(name, *colours(device)) for name, device in classes]
+    light = [*_SHAPES, *_PAPER, *(rule for name, look, _ in looks for rule in _rules(name, look))]
+    dark = [*_DARK_PAPER, *(rule for name, _, look in looks for rule in _rules(name, look))]
     return "\n".join(
         [
             "<style>",
-            "text{font-family:ui-sans-serif,system-ui,sans-serif;font-size:12px;text-anchor:middle}",
-            ".title{font-weight:600}.compute rect{stroke-dasharray:4 3}",
-            ".edge{fill:none;stroke:#8c959f;stroke-width:1.2}.head{fill:#8c959f}",
-            ".label{font-size:10.5px;fill:#424a53;stroke:#ffffff;stroke-width:3px;paint-order:stroke}",
-            f".paper{{fill:#ffffff}}{light}",
+            *(f".{scope} {rule}" for rule in light),
             "@media (prefers-color-scheme:dark){",
-            f".label{{fill:#b7bdc8;stroke:#0d1117}}.paper{{fill:#0d1117}}{dark}",
+            *(f".{scope} {rule}" for rule in dark),
             "}",
             "</style>",
         ]
     )
 
 
-def _rules(name: str, look: Colours) -> str:
-    return f".{name} rect{{fill:{look.fill};stroke:{look.line}}}.{name} text{{fill:{look.text}}}"
-
-
-_MARKER = (
-    '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
-    '<path class="head" d="M0 0L8 4L0 8z"/></marker></defs>'
+_SHAPES = (
+    "text{font-family:ui-sans-serif,system-ui,sans-serif;font-size:12px;text-anchor:middle}",
+    ".title{font-weight:600}",
+    ":is(.compute,.outer)>rect{stroke-dasharray:4 3}",
+    ".edge{fill:none;stroke:#8c959f;stroke-width:1.2}",
+    ".head{fill:#8c959f}",
+    ".shadow{stroke-dasharray:6 4}",
+    ".label{font-size:10.5px;stroke-width:3px;paint-order:stroke}",
+    ".caption{text-anchor:start;font-size:11px;font-style:italic}",
+)
+_PAPER = (
+    ".paper{fill:#ffffff}",
+    ".label{fill:#424a53;stroke:#ffffff}",
+    ".panel{fill:#ffffff;stroke:#afb8c1}",
+    ".caption{fill:#424a53}",
+)
+_DARK_PAPER = (
+    ".paper{fill:#0d1117}",
+    ".label{fill:#b7bdc8;stroke:#0d1117}",
+    ".panel{fill:#0d1117;stroke:#484f58}",
+    ".caption{fill:#b7bdc8}",
 )
 
 
-def _box(box: Box, x: float, y: float, drawn: Picture) -> str:
-    width, height = _width(box), SPACING.box_height
-    radius = height / 2 if box.kind in ("input", "output") else 6
-    look = f"d{drawn.devices.index(box.device)}" if box.device else "n"
-    return (
-        f'<g class="{box.kind} {look}"><title>{_text(box.title)}: {_text(_detail(box))}</title>'
-        f'<rect x="{x - width / 2:g}" y="{y - height / 2:g}" width="{width:g}" height="{height:g}" rx="{radius:g}"/>'
-        f'<text class="title" x="{x:g}" y="{y - 4:g}">{_text(_cut(box.title))}</text>'
-        f'<text x="{x:g}" y="{y + 12:g}">{_text(_cut(_detail(box)))}</text></g>'
+def _rules(name: str, look: Colours) -> tuple[str, str]:
+    return f".{name}>rect{{fill:{look.fill};stroke:{look.line}}}", f".{name}>text{{fill:{look.text}}}"
+
+
+def _scope(drawn: Picture) -> str:
+    """A class for the rules of all pictures with these devices."""
+    return f"pipe-{crc32(' '.join(drawn.devices).encode()):08x}"
+
+
+def _marker(scope: str) -> str:
+    shape = 'viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto"'
+    return f'<defs><marker id="{scope}-head" {shape}><path class="head" d="M0 0L8 4L0 8z"/></marker></defs>'
+
+
+def _level(made: Level, x: float, y: float, devices: tuple[str, ...]) -> Iterator[str]:
+    """A level with its corner at a point. Labels come last, so that no arrow is drawn over one."""
+    for points in made.placed.paths:
+        yield _line([(x + px, y + py) for px, py in points])
+    for frame, (cx, cy) in zip(made.boxes, made.placed.centres, strict=True):
+        width, height = frame.size
+        yield from _frame(frame, x + cx - width / 2, y + cy - height / 2, devices)
+    for arrow, (lx, ly) in zip(made.arrows, made.placed.labels, strict=True):
+        if arrow.labels:
+            yield _label(arrow, x + lx, y + ly)
+
+
+def _frame(frame: Frame, x: float, y: float, devices: tuple[str, ...]) -> Iterator[str]:
+    """A box with its corner at a point, then what is inside of it."""
+    box, (width, height) = frame.box, frame.size
+    look = f"d{devices.index(box.device)}" if box.device else "n"
+    radius = height / 2 if box.kind in ("input", "output") or box.small else 6
+    middle = x + width / 2
+    told = ": ".join(text for text in (box.title, detail(box)) if text)
+    yield (
+        f'<g class="{box.kind} {look}"><title>{_text(told)}</title>'
+        f'<rect x="{_n(x)}" y="{_n(y)}" width="{_n(width)}" height="{_n(height)}" rx="{_n(radius)}"/>'
+        f"{_lines(box, middle, y)}</g>"
     )
+    for panel, made, left, top, size in frame.panels:
+        yield from _panel(panel, made, x + left, y + top, size, devices)
 
 
-def _line(points: tuple[tuple[float, float], ...]) -> str:
+def _lines(box: Box, x: float, y: float) -> str:
+    if box.small:
+        return f'<text x="{_n(x)}" y="{_n(y + 17)}">{_text(cut(box.title))}</text>'
+    title = f'<text class="title" x="{_n(x)}" y="{_n(y + 18)}">{_text(cut(box.title))}</text>'
+    return f'{title}<text x="{_n(x)}" y="{_n(y + 34)}">{_text(cut(detail(box)))}</text>'
+
+
+def _panel(
+    panel: Panel, made: Level, x: float, y: float, size: tuple[float, float], devices: tuple[str, ...]
+) -> Iterator[str]:
+    width, height = size
+    shadow = " shadow" if panel.shadow else ""
+    yield (
+        f'<rect class="panel{shadow}" x="{_n(x)}" y="{_n(y)}" width="{_n(width)}" height="{_n(height)}" rx="4"/>'
+        f'<text class="caption" x="{_n(x + 8)}" y="{_n(y + 16)}">{_text(cut(panel.title))}</text>'
+    )
+    yield from _level(made, x + (width - made.placed.width) / 2, y + TITLE, devices)
+
+
+def _line(points: list[Point]) -> str:
     """Vertical where it leaves, passes and arrives, curved between."""
     (x, y), *rest = points
-    path = f"M{x:g} {y:g}"
+    path = f"M{_n(x)} {_n(y)}"
     for to_x, to_y in rest:
-        middle = (y + to_y) / 2
-        path += f"C{x:g} {middle:g} {to_x:g} {middle:g} {to_x:g} {to_y:g}"
+        if abs(to_x - x) < 0.05:
+            path += f"V{_n(to_y)}" if abs(to_y - y) >= 0.05 else ""
+        else:
+            middle = (y + to_y) / 2
+            path += f"C{_n(x)} {_n(middle)} {_n(to_x)} {_n(middle)} {_n(to_x)} {_n(to_y)}"
         x, y = to_x, to_y
-    return f'<path class="edge" marker-end="url(#head)" d="{path}"/>'
+    return f'<path class="edge" d="{path}"/>'
 
 
-def _label(arrow: Arrow, points: tuple[tuple[float, float], ...]) -> str:
-    """The types, one below the other: where the arrow passes a layer, which keeps room for them, else halfway."""
-    if len(points) > 2:
-        x, y = points[len(points) // 2]
-    else:
-        (x0, y0), (x1, y1) = points
-        x, y = (x0 + x1) / 2, (y0 + y1) / 2
-    y += 4 - _LINE * (len(arrow.labels) - 1) / 2
+def _label(arrow: Arrow, x: float, y: float) -> str:
+    """The types, one below the other, around a point."""
+    y += 4 - LINE * (len(arrow.labels) - 1) / 2
     spans = "".join(
-        f'<tspan x="{x:g}" y="{y + i * _LINE:g}">{_text(_cut(line))}</tspan>' for i, line in enumerate(arrow.labels)
+        f'<tspan x="{_n(x)}" y="{_n(y + i * LINE)}">{_text(cut(line))}</tspan>' for i, line in enumerate(arrow.labels)
     )
     return f'<text class="label">{spans}</text>'
 
 
-def _legend(drawn: Picture, placed: Placed) -> Iterator[str]:
-    x, y = 0.0, placed.height + 20
+def _legend(drawn: Picture, whole: Level) -> Iterator[str]:
+    x, y = _MARGIN, _MARGIN + whole.placed.height + 20
     for i, device in enumerate(drawn.devices):
-        width = len(device) * _CHARACTER + 16
+        width = _entry(device)
         yield (
-            f'<g class="d{i}"><rect x="{x:g}" y="{y - 13:g}" width="{width:g}" height="18" rx="4"/>'
-            f'<text x="{x + width / 2:g}" y="{y:g}">{_text(device)}</text></g>'
+            f'<g class="d{i}"><rect x="{_n(x)}" y="{_n(y - 13)}" width="{_n(width)}" height="18" rx="4"/>'
+            f'<text x="{_n(x + width / 2)}" y="{_n(y)}">{_text(device)}</text></g>'
         )
         x += width + 8
+
+
+def _entry(device: str) -> float:
+    return len(device) * CHARACTER + 16
+
+
+def _legend_width(drawn: Picture) -> float:
+    return sum(_entry(device) + 8 for device in drawn.devices) - 8
+
+
+def _n(number: float) -> str:
+    """A coordinate, to a tenth."""
+    return f"{round(number, 1):g}"
 
 
 def _text(text: str) -> str:

@@ -16,9 +16,11 @@ from .definitions import Definition, Topic
 from .expressions import expression, type_
 from .found import Found
 from .names import Callee, Names, callee_in, callee_of, definition_in, module_of, of_port, port_in
-from .spans import key_parts
+from .spans import key_parts, part
 
 _PORT_LISTS = frozenset({"cache.key"})
+_CONTROLS = frozenset({"sequence.start", "sequence.end", "sequence.ready", "sequence.id"})
+"""Keys whose string is the name of an input, where there is one."""
 _SIZE_BLOCKS = frozenset({"ragged", "warmup"})
 
 
@@ -120,6 +122,9 @@ def _value(path: tuple[str, ...], value: syntax.Expr, place: Place, found: Found
     ports = ".".join(path) in _PORT_LISTS
     if isinstance(value, syntax.Name) and value.text in words:
         return
+    if place.stage is not None and ".".join(path) in _CONTROLS and isinstance(value, syntax.Literal):
+        inside = part(value.span, 1, len(value.span.text) - 1)
+        found.refer(inside, of_ports(place.stage, "input", str(value.value)))
     if place.stage is not None and (ports or path[0] == "ragged"):
         for name in _names(value):
             found.refer(name.span, of_ports(place.stage, "input", name.text))

@@ -6,12 +6,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from pipeline_dsl import syntax
+from pipeline_dsl.settings import MAP, TRY
 
 from .blocks import block_values
 from .definitions import Definition
-from .expressions import expression, type_
+from .expressions import expression, options, type_
 from .found import Found
 from .names import Names
+
+_MAP = {spec.name: spec for spec in MAP}
+_TRY = {spec.name: spec for spec in TRY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,7 @@ def _if(tree: syntax.If, region: Names, around: Around, found: Found) -> None:
 
 
 def _map(tree: syntax.Map, region: Names, around: Around, found: Found) -> None:
-    _all((option.value for option in tree.options), region, found)
+    options(tree.options, _MAP, region, found)
     inner = region.inner(tree.body.span)
     for item in tree.iters:
         expression(item.source, region, found)
@@ -130,7 +134,7 @@ def _map(tree: syntax.Map, region: Names, around: Around, found: Found) -> None:
 
 
 def _try(tree: syntax.Try, region: Names, around: Around, found: Found) -> None:
-    _all((option.value for option in tree.options), region, found)
+    options(tree.options, _TRY, region, found)
     body(tree.body, region.inner(tree.body.span), around, found)
     inner = region.inner(tree.fallback.span)
     if tree.error is not None:

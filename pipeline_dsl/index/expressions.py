@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pipeline_dsl import syntax
 from pipeline_dsl.dtypes import DTYPES
 from pipeline_dsl.operations import FUNCTIONS
-from pipeline_dsl.settings import STAGE
+from pipeline_dsl.settings import STAGE, KeySpec
 from pipeline_dsl.source import Span
 
 from .definitions import Definition, Topic
@@ -82,11 +84,18 @@ def _call(call: syntax.Call, names: Names, found: Found) -> None:
         if argument.name is not None and callee is not None:
             found.refer(argument.name.span, _input(callee, argument.name.text))
         expression(argument.value, names, found)
-    for option in call.options:
-        if option.name is not None and option.name.text in CALL_OPTIONS:
-            spec = CALL_OPTIONS[option.name.text]
+    options(call.options, CALL_OPTIONS, names, found)
+
+
+def options(given: tuple[syntax.Argument, ...], known: Mapping[str, KeySpec], names: Names, found: Found) -> None:
+    """Options of a call or a construct; their words are words."""
+    for option in given:
+        spec = known.get(option.name.text) if option.name is not None else None
+        if option.name is not None and spec is not None:
             found.explain(Topic(option.name.span, "setting", spec.name, spec))
-        expression(option.value, names, found)
+        word = isinstance(option.value, syntax.Name) and spec is not None and option.value.text in spec.words
+        if not word:
+            expression(option.value, names, found)
 
 
 def _input(callee: Callee, text: str) -> Definition | None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from pipeline_dsl import syntax
+from pipeline_dsl import ir, syntax
 from pipeline_dsl.check.lookup import declared_private
-from pipeline_dsl.check.scope import Imported, ModuleBinding, Scope
+from pipeline_dsl.check.scope import Imported, ModuleBinding, Scope, StageBinding
 from pipeline_dsl.source import Source, Span
 
 from .definitions import Definition, Kind
@@ -35,6 +35,8 @@ class Callee:
 
     decl: Callable
     scope: Scope
+    locked: ir.Signature | None = None
+    """What the lock file says of a stage that declares no ports."""
 
     @property
     def shown(self) -> str:
@@ -154,7 +156,11 @@ def callee_in(scope: Scope, text: str) -> Callee | None:
     """The stage or pipeline of that name."""
     found = scope.lookup(text)
     decl = getattr(found, "decl", None)
-    return Callee(decl, scope.owner(text)) if isinstance(decl, syntax.Stage | syntax.Pipeline) else None
+    if not isinstance(decl, syntax.Stage | syntax.Pipeline):
+        return None
+    bare = isinstance(found, StageBinding) and found.decl.signature is None and found.decl.like is None
+    locked = found.stage.signature if isinstance(found, StageBinding) and bare else None
+    return Callee(decl, scope.owner(text), locked)
 
 
 def signature_of(callee: Callee) -> syntax.Signature | None:

@@ -158,3 +158,9 @@ class Graph:
     def calls(self) -> list[Call]:
         """The call sites in definition order, those in regions included."""
         return [n for n in walk(self.nodes) if isinstance(n, Call)]
+
+    def _repr_svg_(self) -> str:
+        """The graph as a picture, which notebooks show."""
+        from pipeline_dsl.graph_text import svg  # draws graphs, so it can not be loaded before them
+
+        return svg(self)

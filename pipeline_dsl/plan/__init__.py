@@ -20,6 +20,7 @@ from .stages import (
     PortPlan,
     QueuePolicy,
     ResourceClaim,
+    SequenceControl,
     StagePlan,
     Warmup,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "ResourceClaim",
     "RouteArmPlan",
     "RoutePlan",
+    "SequenceControl",
     "Slot",
     "Source",
     "StagePlan",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pipeline_dsl.ir import Bound, Constant, ParamValue
+from pipeline_dsl.ir import Bound, Constant, Graph, ParamValue
 from pipeline_dsl.types import TensorType
 
 from .stages import Hardware, StagePlan
@@ -79,6 +79,12 @@ class PipelinePlan:
     sequence: bool = False
     """It takes requests of sequences only."""
     doc: str = ""
+    graph: Graph | None = field(default=None, compare=False, repr=False)
+    """What it was planned from, for pictures: nothing that runs reads it."""
+
+    def _repr_svg_(self) -> str | None:
+        """The pipeline as a picture, which notebooks show."""
+        return None if self.graph is None else self.graph._repr_svg_()
 
     @property
     def every_step(self) -> Iterator[Step]:
@@ -116,5 +122,13 @@ class Plan:
     profile: str = ""
     params: Mapping[str, ParamValue] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
+    resources: Mapping[str, int] = field(default_factory=dict)
+    """Units of shared resources that the profile says there are; at least the largest claim."""
     digest: str = ""
     """sha256 of the program's canonical text and parameters."""
+
+    def _repr_html_(self) -> str:
+        """What `pipectl plan --format html` shows, for notebooks."""
+        from pipeline_dsl.plan_html import plan_html  # prints plans, so it can not be loaded before them
+
+        return plan_html(self)

@@ -40,6 +40,10 @@ kinds with dims). padded: an ndarray padded along its ragged dim. packed: values
 ragged: a `Ragged` (python stages without a rule)."""
 
 
+SequenceControl = Literal["start", "end", "ready", "id"]
+"""What a sequence stage is told of each row."""
+
+
 @dataclass(frozen=True, slots=True)
 class PortPlan:
     """One port of a stage, as the backend sees it."""
@@ -51,9 +55,10 @@ class PortPlan:
     default: Any = None
     pad_value: Any = 0
     buckets: tuple[int, ...] = ()
-    filled: Literal["", "mask", "lengths", "offsets"] = ""
-    """Not given by a caller but made when `filled_from` is padded or packed."""
+    filled: Literal["", "mask", "lengths", "offsets", "start", "end", "ready", "id"] = ""
+    """Not given by a caller but made: when `filled_from` is padded or packed, or of the sequence a row belongs to."""
     filled_from: str = ""
+    """"" for what is told of a sequence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,8 @@ class BatchPolicy:
     max_rows: int = 0
     delay_ns: int = 0
     preferred: tuple[int, ...] = ()
+    in_order: bool = False
+    """Results go on in the order in which their batches were formed, whichever instance is first."""
 
 
 @dataclass(frozen=True, slots=True)

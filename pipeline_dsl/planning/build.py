@@ -11,6 +11,7 @@ from pipeline_dsl.plan import Hardware, Plan
 from .digest import digest
 from .notes import notes
 from .pipelines import pipeline_plan
+from .policies import totals
 from .stages import stage_table
 from .threads import spread
 
@@ -31,6 +32,7 @@ def build(program: Program, hardware: Hardware) -> Plan:
         path=program.path,
         profile=program.schedule.profile,
         params=program.params,
+        resources=totals(table.settings),
         notes=notes(program, stages, pipelines, calls),
         digest=digest(program),
     )

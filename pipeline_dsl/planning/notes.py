@@ -15,6 +15,7 @@ from pipeline_dsl.plan import AUTO, Note, PipelinePlan, PortPlan, StagePlan
 from pipeline_dsl.settings import DEFAULTS, Place
 from pipeline_dsl.sizes import Size
 from pipeline_dsl.types import Rows, Sized
+from pipeline_dsl.units import bytes_text
 
 from .call_facts import fixed_ports, known_sizes
 from .control_notes import control_notes
@@ -31,7 +32,10 @@ def notes(
     found = [
         note
         for stage in stages
-        for note in batching_notes(stage, known.get(stage.index, frozenset()), fixed.get(stage.index, frozenset()))
+        for note in (
+            *batching_notes(stage, known.get(stage.index, frozenset()), fixed.get(stage.index, frozenset())),
+            *keeping_notes(stage),
+        )
     ]
     found += [note for pipeline in pipelines.values() for note in control_notes(pipeline, stages)]
     found += [note for pipeline in pipelines.values() for note in copy_notes(pipeline, stages)]
@@ -56,6 +60,24 @@ def batching_notes(stage: StagePlan, known: frozenset[str], fixed: frozenset[str
     for rule in stage.contract.ragged:
         if rule.how == "pad":
             yield Note(stage.name, "batching", _padding(rule.dim, rule.buckets))
+
+
+def keeping_notes(stage: StagePlan) -> Iterator[Note]:
+    """What a stage keeps from one execution to the next, and what it holds while it runs."""
+    rule = stage.contract.sequence
+    if rule is not None:
+        slots = rule.slots or (stage.batching.max_rows if stage.has_rows else 1)
+        held = ", ".join(f"`{s.name}: {s.type}`" for s in stage.contract.states)
+        kind = f", {rule.strategy} slots" if stage.has_rows else ""
+        text = f"{slots} sequence{'s' if slots > 1 else ''} an instance{kind}, over after {duration(rule.idle_ns)}"
+        yield Note(stage.name, "batching", f"{text}; {f'keeps {held}' if held else 'what it keeps is its own'}")
+    if (cache := stage.cache) is not None:
+        ttl = f" for {duration(cache.ttl_ns)}" if cache.ttl_ns else ""
+        key = f" of equal {', '.join(f'`{name}`' for name in cache.key)}" if cache.key else ""
+        yield Note(stage.name, "batching", f"keeps answers{key}{ttl}, up to {bytes_text(cache.max_bytes)}")
+    if stage.limits:
+        units = ", ".join(f"{c.units} of `{c.name}`" for c in stage.limits)
+        yield Note(stage.name, "batching", f"a batch holds {units}, priority {stage.limit_priority}")
 
 
 def setting_notes(program: Program, calls: Sequence[Call]) -> Iterator[Note]:

@@ -26,7 +26,7 @@ from pipeline_dsl.ir import (
 from pipeline_dsl.plan import INGRESS, InputPlan, OutputPlan, PipelinePlan, RegionPlan, Slot, Source, Step
 
 from .constructs import control_plan
-from .policies import admission_policy
+from .policies import admission_policy, rate_policy
 from .reading import read
 from .runs import COMPUTE, CONTROL, Place, place_of, runs
 from .stages import StageTable, labels_path
@@ -46,8 +46,10 @@ def pipeline_plan(graph: Graph, program: Program, table: StageTable, shared: fro
         bounds=graph.signature.bounds,
         timeout_ns=read(settings, "timeout"),
         admission=admission_policy(settings),
+        rate=rate_policy(settings),
         sequence=graph.sequence,
         doc=graph.doc,
+        graph=graph,
     )
 
 

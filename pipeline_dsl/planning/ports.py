@@ -2,16 +2,17 @@
 
 A dim `~L` follows the rule for `L`; where a size is an expression (`~(W/4)`), the rule of the names in it. Companions
 (`mask`, `lengths`, `offsets`) are ports that no caller gives: they are filled when the first input with that dim is
-padded or packed.
+padded or packed. What a sequence stage is told of each row (`start`, `id`) no caller gives either.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any, Literal
 
 from pipeline_dsl.ir import Port, RaggedRule, Stage
-from pipeline_dsl.plan import Form, PortPlan
+from pipeline_dsl.plan import Form, PortPlan, SequenceControl
 from pipeline_dsl.types import Ragged, TensorType
 
 Rules = dict[str, RaggedRule]
@@ -22,8 +23,11 @@ def input_plans(stage: Stage) -> tuple[PortPlan, ...]:
     """The inputs of a stage in port order."""
     rules = rules_of(stage)
     companions = _companions(stage)
+    controls = _controls(stage)
     return tuple(
-        _filled(port, *companions[port.name]) if port.name in companions else _given(port, rules)
+        _filled(port, *companions[port.name])
+        if port.name in companions
+        else replace(_given(port, rules), filled=controls.get(port.name, ""))
         for port in stage.signature.inputs
     )
 
@@ -90,6 +94,15 @@ def _companions(stage: Stage) -> dict[str, tuple[Companion, str]]:
         source = _first_with(rule.dim, stage, names.keys())
         found.update({name: (kind, source) for name, kind in names.items() if name})
     return found
+
+
+def _controls(stage: Stage) -> dict[str, SequenceControl]:
+    """Ports that tell of a sequence."""
+    rule = stage.contract.sequence
+    if rule is None:
+        return {}
+    named: dict[str, SequenceControl] = {rule.start: "start", rule.end: "end", rule.ready: "ready", rule.id: "id"}
+    return {name: kind for name, kind in named.items() if name}
 
 
 def _first_with(dim: str, stage: Stage, companions: Collection[str]) -> str:

@@ -4,7 +4,8 @@ A step goes on its producer's run when (DESIGN: nodes, instances, runs)
 - everything it reads was made in that run, so all of it is in one cohort, and the run's last step is what it follows;
 - whatever else reads that last step comes after this one anyway;
 - both are on one device, and its stage has no other call site whose batches it would miss;
-- it waits for nobody (delay 0) and takes any cohort the run may bring (`max` not smaller, counted in equal rows);
+- it waits for nobody (delay 0, no sequence) and takes any cohort the run may bring (`max` not smaller, counted in
+  equal rows);
 - neither of the two is a construct. What is in its regions has runs of its own there.
 """
 
@@ -39,7 +40,8 @@ CONTROL = Place(CPU, "each", alone=True)
 
 def place_of(stage: StagePlan, binding: Binding, shared: bool) -> Place:
     """The place of a call; without `*` (`each`) rows are not counted."""
-    return Place(stage.device, binding, stage.batching.max_rows, stage.batching.delay_ns != 0, shared)
+    waits = stage.batching.delay_ns != 0 or stage.contract.sequence is not None
+    return Place(stage.device, binding, stage.batching.max_rows, waits, shared)
 
 
 @dataclass(slots=True)

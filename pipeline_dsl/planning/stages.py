@@ -8,7 +8,7 @@ call (timeout, priority) does not. `threads` is left as set; `threads.spread` fi
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +17,12 @@ from pipeline_dsl.plan import Hardware, StagePlan
 from pipeline_dsl.settings import CALL_KEYS
 
 from .devices import resolve
-from .policies import ahead_policy, batch_policy, queue_policy, warmup
+from .policies import ahead_policy, batch_policy, cache_policy, claims, queue_policy, sequence_policy, warmup
 from .ports import input_plans, output_plans
 from .reading import read
 
 _OWN_KEYS = CALL_KEYS | {"device", "instances", "threads", "isolate", "version", "versions"}
-_OWN_BLOCKS = ("batching.max", "batching.delay", "batching.preferred", "queue.", "warmup.", "ahead.", "triton.")
+_OWN_BLOCKS = ("batching.", "queue.", "warmup.", "ahead.", "cache.", "limit.", "triton.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,15 @@ class _Runtime:
 
 
 def stage_table(program: Program, calls: Iterable[Call], hardware: Hardware) -> StageTable:
-    """Runtimes in order of their first call."""
+    """Runtimes in order of their first call, then versions that are kept loaded though nobody calls them."""
     runtimes: dict[str, _Runtime] = {}
     names: dict[str, str] = {}
     for call in calls:
         runtime = _runtime_of(call, program)
         runtimes.setdefault(runtime.name, runtime)
         names[call.id] = runtime.name
+    for runtime in _kept(program, [runtime.stage for runtime in runtimes.values()]):
+        runtimes.setdefault(runtime.name, runtime)
     index = {name: i for i, name in enumerate(runtimes)}
     plans = tuple(_plan(i, runtime, hardware) for i, runtime in enumerate(runtimes.values()))
     settings = tuple(runtime.settings for runtime in runtimes.values())
@@ -74,12 +76,23 @@ def _runtime_of(call: Call, program: Program) -> _Runtime:
     return _Runtime(name, stage, version, settings)
 
 
+def _kept(program: Program, stages: Iterable[Stage]) -> Iterator[_Runtime]:
+    """Versions that a profile keeps loaded."""
+    for stage in {stage.name: stage for stage in stages}.values():
+        shared = program.schedule.stages.get(stage.name, {})
+        latest = _latest(stage, shared)
+        for version in read(shared, "versions"):
+            name = stage.name if version == latest else f"{stage.name}@{version}"
+            settings = {**shared, **program.schedule.stages.get(f"{stage.name}@{version}", {})}
+            yield _Runtime(name, stage, version, settings)
+
+
 def _latest(stage: Stage, settings: Settings) -> int | None:
-    """The version of calls that pin none: what the profile says, else the newest that is listed."""
+    """The version of calls that pin none: what the profile says, else the newest that it keeps, or that there is."""
     chosen = settings.get("version")
     if chosen is not None and isinstance(chosen.value, int):
         return chosen.value
-    return max(stage.contract.versions, default=None)
+    return max(read(settings, "versions") or stage.contract.versions, default=None)
 
 
 def _plan(index: int, runtime: _Runtime, hardware: Hardware) -> StagePlan:
@@ -101,9 +114,12 @@ def _plan(index: int, runtime: _Runtime, hardware: Hardware) -> StagePlan:
         instances=read(settings, "instances"),
         threads=read(settings, "threads"),
         isolate=read(settings, "isolate") == "process",
-        batching=batch_policy(settings, has_rows),
+        batching=sequence_policy(batch_policy(settings, has_rows), stage.contract.sequence, has_rows),
         queue=queue_policy(settings),
         warmup=warmup(settings),
+        cache=cache_policy(settings),
+        limits=claims(settings),
+        limit_priority=read(settings, "limit.priority"),
         ahead=ahead_policy(settings),
         extra=_extra(settings),
     )

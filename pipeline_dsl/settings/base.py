@@ -15,6 +15,7 @@ Kind = Literal[
     "percent",
     "share",
     "string",
+    "header",
     "path",
     "function",
     "word",
@@ -23,8 +24,8 @@ Kind = Literal[
     "names",
     "value",
 ]
-"""share: a size or a percentage. path: a file, relative to the module. function: `pkg.mod:name`. names: of ports or
-stages. value: anything known at compile time. A key with `words` takes these as well."""
+"""share: a size or a percentage. header: `header("x")`. path: a file, relative to the module. function: `pkg.mod:name`.
+names: of ports or stages. value: anything known at compile time. A key with `words` takes these as well."""
 
 Scope = Literal["stage", "call", "pipeline", "contract", "argument", "construct"]
 

@@ -34,7 +34,7 @@ STAGE: tuple[KeySpec, ...] = (
     _stage("batching.max", "int", 64, "rows of a batch at most", minimum=1),
     _stage("batching.delay", "duration", 0, "longest wait for company; `auto` learns it", words=("auto",)),
     _stage("batching.preferred", "ints", (), "batch sizes to wait for, in rows", minimum=1),
-    _stage("batching.order", "word", "any", "`keep`: answers in order of requests", words=("keep", "any")),
+    _stage("batching.order", "word", "any", "`keep`: results in the order of batches", words=("keep", "any")),
     _stage("queue.max", "int", 1024, "rows that may wait; more are refused", minimum=1),
     _stage("queue.timeout", "duration", 0, "how long a row may wait; 0: for ever"),
     _stage("queue.on_timeout", "word", "reject", "late rows are refused, or go last", words=_LATE),
@@ -55,7 +55,8 @@ STAGE: tuple[KeySpec, ...] = (
     _stage("cache.ttl", "duration", None, "how long an answer is kept"),
     _stage("cache.key", "names", (), "input ports that make the key; none: all"),
     _stage("limit.resource.*", "int", None, "units of a shared resource that a batch holds"),
-    _stage("limit.priority", "int", None, "who gets the resource first; 1 before 2", minimum=1),
+    _stage("limit.total.*", "int", None, "units that there are in all; without it, the largest claim", minimum=1),
+    _stage("limit.priority", "int", 1, "turns: 2 has half as many executions as 1 where both wait", minimum=1),
     _stage("version", "int", None, "version of calls that pin none", words=("latest",)),
     _stage("versions", "ints", (), "versions that are kept loaded"),
     _stage("graphs", "ints", (), "batch sizes that are captured as CUDA graphs", minimum=1),
@@ -82,10 +83,7 @@ STAGE: tuple[KeySpec, ...] = (
     _llm("speculative.tokens", "int", "tokens guessed at once", minimum=1),
 )
 
-_IDLE = (
-    *("batching.order", "cache", "limit", "rate_limit", "versions"),
-    *("graphs", "fuse", "stream", "memory", "pin", "accelerate"),
-)
+_IDLE = ("graphs", "fuse", "stream", "memory", "pin", "accelerate")
 
 
 def is_idle(key: str) -> bool:
@@ -101,7 +99,7 @@ PIPELINE: tuple[KeySpec, ...] = (
     _pipeline("queue.timeout", "duration", 0, "how long they may wait; 0: for ever"),
     _pipeline("rate_limit.rate", "float", None, "requests let in"),
     _pipeline("rate_limit.per", "duration", 10**9, "in this time", minimum=1),
-    _pipeline("rate_limit.burst", "int", None, "saved up at most", minimum=1),
-    _pipeline("rate_limit.by", "string", None, "name of the header whose values are counted apart"),
+    _pipeline("rate_limit.burst", "int", None, "saved up at most; without it, those of one `per`", minimum=1),
+    _pipeline("rate_limit.by", "header", None, '`header("x")`: its values are counted apart'),
     _pipeline("triton.*", "value", None, "a field of Triton's model configuration, for `pipectl export`"),
 )

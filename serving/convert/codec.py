@@ -7,6 +7,7 @@ from typing import Any
 
 from backends.values import Array, Value
 from executor.errors import InvalidArgument
+from executor.streaming.pieces import together
 from pipeline_dsl.plan import PipelinePlan
 from pipeline_dsl.spell import did_you_mean
 from serving.tensors import TensorIn, TensorOut, Wanted
@@ -22,7 +23,7 @@ Memory = Callable[[TensorIn], TensorIn]
 class PipelineCodec:
     """Made once for a pipeline; safe to use from several threads."""
 
-    __slots__ = ("_inputs", "_lengths", "_order", "_outputs", "name", "stream_names", "streams")
+    __slots__ = ("_inputs", "_lengths", "_order", "_outputs", "groups", "name", "streams")
 
     def __init__(self, plan: PipelinePlan) -> None:
         self.name = plan.name
@@ -30,8 +31,9 @@ class PipelineCodec:
         self._lengths = {name + LENGTHS for name, port in self._inputs.items() if port.ragged_axes}
         self._outputs = {p.name: OutputPort(p) for p in plan.outputs}
         self._order = {name: i for i, name in enumerate(self._outputs)}
-        self.stream_names = tuple(p.name for p in plan.outputs if p.type.stream)
-        self.streams = bool(self.stream_names)
+        self.groups = together(plan)
+        """For each output that is a stream, which others its elements come with."""
+        self.streams = bool(self.groups)
         """It gives any number of responses for one request."""
 
     def inputs(self, tensors: Sequence[TensorIn], memory: Memory) -> dict[str, Value]:
@@ -77,6 +79,10 @@ class PipelineCodec:
                 raise InvalidArgument(self._unknown("output", name, self._outputs))
             names.add(port)
         return tuple(sorted(names, key=self._order.__getitem__))
+
+    def streaming(self, wanted: Sequence[str] | None) -> bool:
+        """Whether one of these outputs is a stream; None: of all."""
+        return self.streams and (wanted is None or any(name in self.groups for name in wanted))
 
     def outputs(self, values: Mapping[str, Value], wanted: Sequence[Wanted]) -> list[TensorOut]:
         """The tensors of an answer, in the pipeline's order."""

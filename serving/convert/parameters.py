@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from executor.errors import InvalidArgument
+from executor.sequence import SequenceInfo
 from serving.tensors import InferCall, Parameter, Parameters
 
 EMPTY_FINAL = "triton_enable_empty_final_response"
@@ -21,22 +22,13 @@ _OURS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class SequenceStep:
-    """A request's place in a sequence."""
-
-    id: int | str
-    start: bool = False
-    end: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Options:
     """What a request says about itself, beside its tensors."""
 
     timeout: float | None = None
     """Seconds: the shorter of the parameter and what the transport still waits."""
     priority: int | None = None
-    sequence: SequenceStep | None = None
+    sequence: SequenceInfo | None = None
     empty_final: bool = False
     """A stream ends with an empty response."""
     timings: bool = False
@@ -81,7 +73,7 @@ def _timeout(given: Parameters, transport: float | None) -> float | None:
     return max(min(limits), 0.0) if limits else None
 
 
-def _sequence(given: Parameters) -> SequenceStep | None:
+def _sequence(given: Parameters) -> SequenceInfo | None:
     start, end = _flag(given, "sequence_start"), _flag(given, "sequence_end")
     id = given.get("sequence_id", 0)
     if isinstance(id, str):
@@ -93,7 +85,7 @@ def _sequence(given: Parameters) -> SequenceStep | None:
         if start or end:
             raise InvalidArgument("parameter `sequence_id` is missing beside `sequence_start` or `sequence_end`")
         return None
-    return SequenceStep(id, start, end)
+    return SequenceInfo(id, start, end)
 
 
 def _whole(given: Parameters, name: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 from executor.errors import RequestError
@@ -28,12 +29,20 @@ class InferenceHandlers:
         self._window = operations.options.stream_window
         self._status = status
         self._callers = callers
+        self._open = 0
+        """Calls whose answers were not sent whole yet."""
+
+    def _closed(self, _: Any) -> None:
+        self._open -= 1
 
     async def infer(self, data: bytes, context: Any) -> bytes:
         """One response."""
         try:
+            self._open += 1
+            context.add_done_callback(self._closed)
             call = decode(data)
             self._callers.annotate(call, context)
+            call.company = self._open
             return encode(await self._inference.infer(self._callers.caller(context), call))
         except Exception as error:
             await self._status.end(context, error)
@@ -79,8 +88,9 @@ class InferenceHandlers:
 
     async def _answers(self, caller: Caller, call: InferCall) -> AsyncGenerator[bytes | Failure]:
         try:
-            async for answer in self._inference.stream(caller, call):
-                yield encode_stream(answer)
+            async with aclosing(self._inference.stream(caller, call)) as answers:
+                async for answer in answers:
+                    yield encode_stream(answer)
         except Exception as error:
             yield Failure(call.id, error)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any, NoReturn
 
 import grpc
@@ -21,7 +22,7 @@ class Status:
 
     def __init__(self, options: ServerOptions) -> None:
         self._compat = options.compat
-        self._retry = ((PUSHBACK, str(round(options.retry_after * 1000))),)
+        self._retry_after = options.retry_after
 
     def told(self, error: Exception) -> RequestError:
         """What the caller hears of a failure; one that is our mistake goes to the log whole."""
@@ -34,6 +35,7 @@ class Status:
         """Abort a call with the status of its failure."""
         told = self.told(error)
         code, _ = codes(told, self._compat)
-        trailers = self._retry if told.retryable else ()
+        seconds = getattr(told, "retry_after", None) or self._retry_after
+        trailers = ((PUSHBACK, str(math.ceil(seconds * 1000))),) if told.retryable else ()
         await context.abort(getattr(grpc.StatusCode, code), text(told), trailers)
         raise AssertionError("abort raises")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -60,8 +61,9 @@ class TypedHandlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # gRPC ships
         async def run(data: bytes, context: Any) -> AsyncGenerator[bytes]:
             try:
                 call = self._call(typed, data, context)
-                async for answer in self._of.inference.stream(self._callers.caller(context), call):
-                    yield typed.messages.response(answer.outputs).SerializeToString()
+                async with aclosing(self._of.inference.stream(self._callers.caller(context), call)) as answers:
+                    async for answer in answers:
+                        yield typed.messages.response(answer.outputs).SerializeToString()
             except Exception as error:
                 await self._status.end(context, error)
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from backends.values import Value
 from executor.errors import DeadlineExceeded, RequestError, Unavailable
 from executor.request import Response
+from executor.streaming.answer import StreamResponse
+from executor.streaming.pieces import Pieces
 from serving.access import Caller
 from serving.convert import Options, options
 from serving.convert.parameters import FINAL, TIMINGS
@@ -24,7 +25,6 @@ from serving.convert.regions import fill, read_regions
 from serving.deployment import Served
 from serving.errors import Unsupported
 from serving.options import ServerOptions
-from serving.parts import parts
 from serving.repository import Repository
 from serving.shared_memory import Lease, SharedMemory
 from serving.tensors import InferAnswer, InferCall, Parameter, TensorIn
@@ -57,16 +57,18 @@ class Inference:
 
     @guarded("inference")
     async def infer(self, caller: Caller, call: InferCall) -> InferAnswer:
-        """The one response of a call. Unsupported for a pipeline that streams."""
+        """The one response of a call. Unsupported for a call that asks for streams."""
         served = self._find(call)
-        if served.codec.streams:
+        wanted = served.codec.wanted(call.outputs)
+        if served.codec.streams and served.codec.streaming(wanted):
             raise Unsupported(f"pipeline `{served.name}` gives a stream of responses; ask for a stream")
         lease = self._lease(caller, call)
         deployment = served.deployment
         deployment.active += 1
         try:
             given = options(call)
-            response = await self._submit(served, call, given, lease)
+            response = await self._submit(served, call, wanted, given, lease)
+            self._ended(served, call, response)
             return _answer(served, call, response, lease, {TIMINGS: timings(response)} if given.timings else None)
         finally:
             deployment.release()
@@ -75,22 +77,25 @@ class Inference:
 
     @guarded("inference")
     async def stream(self, caller: Caller, call: InferCall) -> AsyncGenerator[InferAnswer]:
-        """All responses of a call, the last one marked `final`; an empty last one if the call asks for it."""
+        """All responses of a call: one, or with streams one for each element and, if the call asks for it, an empty
+        last one. Closing the generator ends the work behind it."""
         served = self._find(call)
+        wanted = served.codec.wanted(call.outputs)
         given = options(call)
         lease = self._lease(caller, call)
         deployment = served.deployment
         deployment.active += 1
         try:
-            response = await self._submit(served, call, given, lease)
-            if not served.codec.streams:
+            response = await self._submit(served, call, wanted, given, lease)
+            if not isinstance(response, StreamResponse):
                 yield _answer(served, call, response, lease, {FINAL: True})
-                return
-            async with aclosing(parts(response, served.codec.stream_names)) as coming:
-                async for part in coming:
-                    yield _answer(served, call, part, lease, {FINAL: False}, final=False)
-            if given.empty_final:
-                yield _answer(served, call, {}, None, {FINAL: True})
+            else:
+                with Pieces(response, served.codec.groups) as pieces:
+                    async for piece in pieces:
+                        yield _answer(served, call, piece, lease, {FINAL: False}, final=False)
+                if given.empty_final:
+                    yield _answer(served, call, {}, None, {FINAL: True})
+            self._ended(served, call, response)
         finally:
             deployment.release()
             if lease is not None:
@@ -115,32 +120,41 @@ class Inference:
         )
         return self._shared.lease(caller.name) if used else None
 
-    async def _submit(self, served: Served, call: InferCall, given: Options, lease: Lease | None) -> Response:
+    async def _submit(
+        self, served: Served, call: InferCall, wanted: tuple[str, ...] | None, given: Options, lease: Lease | None
+    ) -> Response:
         def memory(tensor: TensorIn) -> TensorIn:
             return read_regions(tensor, lease)
 
-        codec = served.codec
-        values = codec.inputs(call.inputs, memory)
-        wanted = codec.wanted(call.outputs)
+        values = served.codec.inputs(call.inputs, memory)
         if given.timeout == 0:
             raise DeadlineExceeded("the deadline had passed when the request came in", pipeline=served.name)
         deployment = served.deployment
         deployment.last_ms[served.name] = time.time_ns() // 1_000_000
-        deployment.gather.arrived(asyncio.get_running_loop().time(), deployment.active)
+        deployment.gather.arrived(asyncio.get_running_loop().time(), max(deployment.active, call.company))
         began = time.monotonic_ns()
         try:
-            response = await deployment.engine.asubmit(
-                served.name, values, outputs=wanted, timeout=given.timeout, priority=given.priority, id=call.id or None
+            return await deployment.engine.asubmit(
+                served.name,
+                values,
+                outputs=wanted,
+                timeout=given.timeout,
+                priority=given.priority,
+                id=call.id or None,
+                headers=call.headers or None,
+                sequence=given.sequence,
             )
         except RequestError as error:
             if self._telemetry is not None:
                 self._telemetry.failed(served, call, began, error)
             raise
+
+    def _ended(self, served: Served, call: InferCall, response: Response) -> None:
+        """A request has its whole answer: for those who look on."""
         if self._telemetry is not None:
             self._telemetry.answered(served, call, response)
         if self._settings.tracing:
             self._settings.trace(served, response)
-        return response
 
 
 def _answer(

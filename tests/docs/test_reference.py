@@ -21,7 +21,7 @@ def pages() -> dict[Path, str]:
     return made
 
 
-@pytest.mark.parametrize("name", ["settings.md", "metrics.md", "diagnostics.md"])
+@pytest.mark.parametrize("name", ["settings.md", "metrics.md", "diagnostics.md", "stock.md"])
 def test_pages_are_those_of_the_tables(name: str) -> None:
     path, text = next((p, t) for p, t in pages().items() if p.name == name)
     if os.environ.get("PIPECTL_BLESS") == "1":

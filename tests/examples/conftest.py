@@ -38,7 +38,7 @@ def prepared(name: str) -> Path:
     done = folder / "models" / ".prepared"
     done.parent.mkdir(exist_ok=True)
     with alone(done.parent / ".lock"):
-        newest = max(script.stat().st_mtime for script in folder.glob("*.py"))
+        newest = max(script.stat().st_mtime for script in folder.rglob("*.py"))
         if not done.exists() or done.stat().st_mtime < newest:
             run(folder / "prepare.py")
     return folder
@@ -67,3 +67,39 @@ def embed() -> Path:
 @pytest.fixture(scope="session")
 def ocr_like() -> Path:
     return prepared("ocr_like")
+
+
+@pytest.fixture(scope="session")
+def sheet() -> Path:
+    return prepared("sheet")
+
+
+@pytest.fixture(scope="session")
+def cascade() -> Path:
+    return prepared("cascade")
+
+
+@pytest.fixture(scope="session")
+def canary() -> Path:
+    return prepared("canary")
+
+
+@pytest.fixture(scope="session")
+def fallback() -> Path:
+    return EXAMPLES / "fallback"
+
+
+@pytest.fixture(scope="session")
+def stream() -> Path:
+    return EXAMPLES / "stream"
+
+
+@pytest.fixture(scope="session")
+def sequence() -> Path:
+    return prepared("sequence")
+
+
+@pytest.fixture(scope="session")
+def worked(embed: Path) -> Path:
+    """Behind `embed`, whose encoder it takes."""
+    return prepared("worked")

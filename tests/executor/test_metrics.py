@@ -7,7 +7,17 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from executor.metrics import FAMILIES, PIPE_FAMILIES, Collector, render
-from executor.stats import NodeStats, PipelineStats, Snapshot, StageSnapshot, StreamStats, sum_nodes
+from executor.stats import (
+    CacheSnapshot,
+    NodeStats,
+    PipelineStats,
+    ResourceSnapshot,
+    SequenceSnapshot,
+    Snapshot,
+    StageSnapshot,
+    StreamStats,
+    sum_nodes,
+)
 
 
 @pytest.fixture
@@ -37,7 +47,17 @@ def snapshot() -> Snapshot:
     streams.begun("embed", 3_000_000)
     node.elements = 7
     pipelines = (pipeline.snapshot(inflight=1, waiting=2),)
-    return Snapshot(pipelines, sum_nodes([node]), (stage,), outside, constructs, streams.snapshot())
+    return Snapshot(
+        pipelines,
+        sum_nodes([node]),
+        (stage,),
+        outside,
+        constructs,
+        streams.snapshot(),
+        caches=(CacheSnapshot("encoder", "4", "cpu", hits=5, misses=3, evictions=1, bytes=900, entries=2),),
+        sequences=(SequenceSnapshot("embed", open=3, waiting=1, ended={"end": 4, "idle": 2}),),
+        resources=(ResourceSnapshot("bus", total=4, held=3),),
+    )
 
 
 def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -54,6 +74,19 @@ def value(text: str, name: str, **labels: str) -> float:
 
 
 NODE = {"pipeline": "embed", "node": "embed.encoder", "stage": "encoder", "version": "4"}
+
+
+def test_caches_sequences_and_resources(snapshot: Snapshot):
+    text = render(snapshot)
+    stage = {"stage": "encoder", "version": "4", "device": "cpu"}
+    assert value(text, "pipe_cache_hits_total", **stage) == 5
+    assert value(text, "pipe_cache_bytes", **stage) == 900
+    assert value(text, "nv_cache_num_hits_per_model", model="encoder", version="4") == 5
+    assert value(text, "nv_cache_num_misses_per_model", model="encoder", version="4") == 3
+    assert value(text, "pipe_sequences_open", pipeline="embed") == 3
+    assert value(text, "pipe_sequences_ended_total", pipeline="embed", how="idle") == 2
+    assert value(text, "pipe_sequences_ended_total", pipeline="embed", how="lost") == 0
+    assert value(text, "pipe_resource_held_units", resource="bus") == 3
 
 
 def test_our_own_family(snapshot: Snapshot):

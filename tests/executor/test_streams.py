@@ -245,6 +245,30 @@ def test_stages_that_take_streams_get_what_is_made_as_it_is_made() -> None:
         reader.close()
 
 
+def test_a_shadow_reads_streams_of_its_own_to_their_end() -> None:
+    text = """
+pipeline p(name: string) -> (n: i64) {
+  n = route {
+    to old weight 100% {
+      yield 1
+    }
+    shadow new sample 100% {
+      yield first(gated(name), 3)
+    }
+  }
+  return n
+}
+"""
+    with running(text) as scene:
+        assert scene.send(name=gate("g"))["n"] == 1
+        assert SEEN["closed", "g"] == 0
+        GATES["g"].release(3)
+        until(lambda: SEEN["made", "g"] >= 2)
+        GATES["g"].release()
+        until(lambda: SEEN["closed", "g"] == 1)
+        until(lambda: scene.engine.flow.tally.events["shadow", "p.n/new", "success"] == 1)
+
+
 def test_collect_and_stream_of() -> None:
     text = """
 stage points(n: i64) -> (p: stream f32[2]) using null(elements = 3)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import backends
 from executor import Engine, Response
@@ -14,10 +16,10 @@ from executor.errors import Cancelled, DeadlineExceeded, StageFailed
 from pipeline_dsl import ir
 from pipeline_dsl.compile import check_text, optimized
 from pipeline_dsl.planning import build
-from tests.control_programs import FUNCTIONS, OPTIONS, RandomModule, random_module
+from tests.control_programs import OPTIONS, RandomModule, random_module
 from tests.pipeline_dsl.graphs import HOST
 
-from .functions import POISON, ROW_POISON, FunctionBackend
+from .functions import FUNCTIONS, POISON, ROW_POISON, FunctionBackend
 from .interpreter import Failure, Interpreter
 from .test_nested_programs import timers
 from .test_random_programs import Asked, Outcome, by_threads, same
@@ -28,7 +30,7 @@ def run(seed: int) -> None:
     module = random_module(rng)
     checked, sink = check_text(module.text, OPTIONS)
     assert checked is not None, sink
-    program = optimized(checked)
+    program = optimized(checked, verify=True)
     pauses = random.Random(seed + 1)
     backend = FunctionBackend(lambda: pauses.choice([0, 0, 0, 0, 0.0002]), FUNCTIONS)
     backends.register("function", lambda: backend)
@@ -79,6 +81,12 @@ def planted(program: ir.Program, stage: str, function: str) -> Any:
         return FUNCTIONS[function](x, *rest)
 
     return call
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(seed=st.integers(0, 2**32))
+def test_any_seed(seed: int) -> None:
+    run(seed)
 
 
 @pytest.mark.parametrize("fifty", range(6))

@@ -3,6 +3,7 @@ from collections import Counter
 from typing import Any
 
 from executor.trace import BatchRecord, Recorder, RequestRecord, arrows, chrome
+from pipeline_dsl.compile import compile_text
 from pipeline_dsl.dtypes import DTYPES
 from pipeline_dsl.plan import Hardware, PipelinePlan, Plan, Slot, Step
 from pipeline_dsl.planning import build
@@ -118,15 +119,48 @@ def test_the_recorder_keeps_the_last():
 def test_arrows_pass_through_scalar_expressions():
     def step(index: int, node: str, stage: int, *producers: int) -> Step:
         return Step(
-            index=index, node=node, stage=stage, binding="each",
-            args=tuple(Slot(p) for p in producers if p >= 0), outputs=(index,),
-            types=(TensorType(DTYPES["f32"]),), producers=producers, consumers=(), level=index, run=index,
+            index=index,
+            node=node,
+            stage=stage,
+            binding="each",
+            args=tuple(Slot(p) for p in producers if p >= 0),
+            outputs=(index,),
+            types=(TensorType(DTYPES["f32"]),),
+            producers=producers,
+            consumers=(),
+            level=index,
+            run=index,
             expression=None if stage >= 0 else Slot(0),
-        )  # fmt: skip
+        )
 
     steps = (step(0, "p.a", 0, -1), step(1, "p.x", -1, -1, 0), step(2, "p.y", -1, 0, 1), step(3, "p.b", 1, 1, 2))
     plan = Plan((), {"p": PipelinePlan("p", (), (), steps, 4)}, Hardware())
     assert arrows(plan) == {"p.a": (), "p.b": ("p.a",)}
+
+
+def test_arrows_pass_through_constructs():
+    """What an arm's calls wait for, and what is behind the construct, by the calls inside."""
+    plan = compile_text(
+        """pipe 1
+stage look(x: f32[*]) -> (p: f32[*]) using null()
+stage big(x: f32[*]) -> (y: f32[*]) using null()
+stage last(y: f32[*]) -> (z: f32[*]) using null()
+pipeline p(xs: f32[N]) -> (z: f32[N]) where N <= 9 {
+  ys = map x in xs {
+    s = look(x)
+    y = if s > 0.5 {
+      b = big(x)
+      yield b
+    } else {
+      yield s
+    }
+    yield y
+  }
+  return z = last(ys)
+}
+"""
+    )
+    assert arrows(plan) == {"p.s": (), "p.b": ("p.s",), "p.z": ("p.b", "p.s")}
 
 
 def test_arrows_pass_into_regions_and_out_again():

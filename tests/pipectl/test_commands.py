@@ -107,6 +107,15 @@ def test_plan(hello, call):
     assert "hello.greeting" in done.out
 
 
+def test_plan_as_a_page(hello, call, folder):
+    printed = call("plan", hello, "--format", "html").out
+    assert printed.startswith("<!doctype html>")
+    call("plan", hello, "-o", folder / "plan.html")
+    assert (folder / "plan.html").read_text(encoding="utf-8") == printed
+    call("plan", hello, "-o", folder / "plan.txt")
+    assert (folder / "plan.txt").read_text(encoding="utf-8") == call("plan", hello).out
+
+
 @pytest.mark.parametrize(
     ("form", "start"), [("dot", "digraph"), ("svg", "<svg"), ("mermaid", "flowchart"), ("json", "{")]
 )
@@ -125,6 +134,24 @@ def test_graph_json_has_nodes_and_typed_edges(hello, call):
     edge = next(e for e in data["edges"] if names[e["to"]] == "greeting" and names[e["from"]] == "strict_1")
     assert edge["values"] == ["string"]
     assert next(n for n in data["nodes"] if n["name"] == "strict_1")["device"] == "cpu"
+
+
+def test_graph_json_holds_what_is_inside_constructs(write, call):
+    file = write(
+        """pipe 1
+stage s(x: f32[*]) -> (y: f32[*]) using null()
+pipeline p(xs: f32[N]) -> (ys: f32[N]) where N <= 9 {{
+  ys = map x in xs {{
+    yield s(x)
+  }}
+  return ys
+}}
+"""
+    )
+    nodes = json.loads(call("graph", file, "--format", "json").out)["nodes"]
+    (region,) = next(node for node in nodes if node["kind"] == "control")["regions"]
+    assert [node["kind"] for node in region["nodes"]] == ["item", "call", "yield"]
+    assert [(edge["from"], edge["to"]) for edge in region["edges"]] == [(0, 1), (1, 2)]
 
 
 def test_graph_needs_a_format_it_knows(hello, call):

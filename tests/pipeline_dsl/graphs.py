@@ -66,6 +66,7 @@ class Build:
     name: str = "p"
     stages: dict[str, ir.Stage] = field(default_factory=dict)
     nodes: list[ir.AnyNode] = field(default_factory=list)
+    sequence: bool = False
 
     def input(self, name: str, type_: str = "f32[B, 4]") -> Ref:
         self.nodes.append(Input(id=f"{self.name}.{name}", port=Port(name, type_of(type_))))
@@ -97,7 +98,7 @@ class Build:
     def graph(self) -> Graph:
         inputs = tuple(n.port for n in self.nodes if isinstance(n, Input))
         outputs = tuple(n.port for n in self.nodes if isinstance(n, Output))
-        return Graph.of(self.name, ir.Signature(inputs, outputs), self.nodes)
+        return Graph.of(self.name, ir.Signature(inputs, outputs), self.nodes, sequence=self.sequence)
 
     def program(self, *others: Build, **settings: dict[str, dict[str, Any]]) -> ir.Program:
         builds = (self, *others)

@@ -60,3 +60,25 @@ def test_a_file_with_mistakes_tells_what_is_right() -> None:
     assert shown["m"] == "i64[*, ~L of encode, line 5]"
     assert shown["x"] == "?"
     assert set(findings.scope.names) == {"encode", "detect", "p"}
+
+
+def test_names_of_arms_have_types_too() -> None:
+    _, shown = found("""stage f(x: f32) -> (y: f32, z: i64) using python("m:f")
+pipeline p(a: f32, xs: f32[N]) -> (o: f32[N], q: f32) {
+  o = map item in xs {
+    inner = f(item)
+    yield inner.y
+  }
+  q = try {
+    yield a
+  } fallback err {
+    code = json_get(err, "code")
+    yield a
+  }
+  return o, q
+}""")
+    assert shown["item in xs {\n    inner"] == "f32"
+    assert shown["inner"] == "y: f32, z: i64"
+    assert shown["o"] == "f32[N]"
+    assert shown["err {\n    code"] == "json"
+    assert shown["code"] == "json?"

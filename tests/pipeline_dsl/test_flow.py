@@ -257,6 +257,15 @@ def test_a_long_way_round_is_recursion() -> None:
     assert errors(_calling_down(400, "p0(t)")) == ["E0207"]
 
 
+def test_what_a_cycle_calls_besides_itself_is_done_before_its_bodies_are_checked() -> None:
+    one = "pipeline {0}(t: string[*]) -> (e: i64[*, ~L]) {{\n x = {1}(t)\n return e = {2}(t)\n}}\n"
+    plain = "pipeline leaf(t: string[*]) -> (e: i64[*, ~L]) {\n return e = encode(t).ids\n}\n"
+    loops = one.format("a", "b", "leaf") + one.format("b", "a", "c") + one.format("c", "c", "leaf")
+    said = errors(loops + plain)
+    assert said.count("E0207") == 2
+    assert set(said) == {"E0207"}
+
+
 # ---- mistakes
 
 

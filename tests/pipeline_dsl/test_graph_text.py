@@ -7,17 +7,18 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline_dsl.graph_text import devices_of, dot, mermaid, svg
 from pipeline_dsl.graph_text.layout import Spacing, place
-from pipeline_dsl.graph_text.picture import picture
-from pipeline_dsl.ir import Ref
+from pipeline_dsl.graph_text.picture import every_box, picture
+from pipeline_dsl.ir import Arm, Branch, Constant, Graph, Ref, Region
 from pipeline_dsl.planning import build
 from tests.goldens import GOLDEN, compare
 
-from .graphs import HOST, Build, chain, diamond, embed, random_dag, stage
+from .constructs import cascade
+from .graphs import HOST, Build, chain, diamond, embed, random_dag, signature, stage, type_of
 
 FORMATS = {"dot": dot, "mmd": mermaid, "svg": svg}
 SVG = "{http://www.w3.org/2000/svg}"
@@ -44,6 +45,7 @@ class TestPicture:
         details = {box.title: box.detail for box in picture(made.graph()).boxes}
         assert (details["pinned"], details["sum"]) == ("ranker@3", "+")
 
+    @settings(deadline=None)  # the first of them imports networkx
     @given(st.integers(0, 1000), st.integers(1, 30))
     def test_there_is_one_arrow_for_each_edge(self, seed: int, size: int) -> None:
         graph = random_dag(seed, size).graph()
@@ -114,22 +116,116 @@ class TestSvg:
 
 class TestLayout:
     @given(st.integers(0, 1000), st.integers(1, 30))
-    def test_arrows_go_down_and_boxes_do_not_overlap(self, seed: int, size: int) -> None:
+    def test_arrows_go_down_and_nothing_overlaps(self, seed: int, size: int) -> None:
         drawn = picture(random_dag(seed, size).graph())
-        widths = [40.0 + 10 * (i % 5) for i in range(len(drawn.boxes))]
+        sizes = [(40.0 + 10 * (i % 5), 30.0 + 70 * (i % 7 == 3)) for i in range(len(drawn.boxes))]
         edges = [(a.source, a.target) for a in drawn.arrows]
-        spacing = Spacing()
-        placed = place(widths, edges, [30.0] * len(edges), spacing)
+        labels = [(30.0 + 5 * (i % 9), 14.0 * (i % 3)) for i in range(len(edges))]
+        placed = place(sizes, edges, labels, Spacing())
         for source, target in edges:
             assert placed.centres[source][1] < placed.centres[target][1]
-        for i, j in combinations(range(len(widths)), 2):
-            (x0, y0), (x1, y1) = placed.centres[i], placed.centres[j]
-            assert y0 != y1 or abs(x0 - x1) >= (widths[i] + widths[j]) / 2
         for path in placed.paths:
-            assert all(upper[1] < lower[1] for upper, lower in pairwise(path))
+            assert all(upper[1] <= lower[1] for upper, lower in pairwise(path))
+        boxes = [(*centre, *size) for centre, size in zip(placed.centres, sizes, strict=True)]
+        texts = [(*spot, *label) for spot, label in zip(placed.labels, labels, strict=True) if label[1]]
+        for one, other in combinations([*boxes, *texts], 2):
+            assert apart(one, other), (one, other)
+        for x, y, w, h in (*boxes, *texts):
+            assert w / 2 - 0.01 <= x <= placed.width - w / 2 + 0.01
+            assert h / 2 - 0.01 <= y <= placed.height - h / 2 + 0.01
+
+    @given(st.integers(0, 1000), st.integers(1, 30))
+    def test_an_arrow_passes_beside_boxes(self, seed: int, size: int) -> None:
+        """Where it goes straight down; between layers there are no boxes."""
+        drawn = picture(random_dag(seed, size).graph())
+        sizes = [(40.0 + 10 * (i % 5), 30.0) for i in range(len(drawn.boxes))]
+        edges = [(a.source, a.target) for a in drawn.arrows]
+        placed = place(sizes, edges, [(30.0, 14.0)] * len(edges), Spacing())
+        for (source, target), path in zip(edges, placed.paths, strict=True):
+            for (x, top), (_, bottom) in zip(path[2::2], path[3::2]):
+                for i, (cx, cy) in enumerate(placed.centres):
+                    if i not in (source, target) and top <= cy <= bottom:
+                        assert abs(cx - x) >= sizes[i][0] / 2
 
     def test_neighbours_are_ordered_so_that_arrows_need_not_cross(self) -> None:
         edges = [(0, 3), (1, 2)]
-        placed = place([40] * 4, edges, [30] * 2, Spacing())
+        placed = place([(40, 30)] * 4, edges, [(30, 14)] * 2, Spacing())
         (a, b, c, d) = (x for x, _ in placed.centres)
         assert (a < b) == (d < c)
+
+    def test_a_chain_is_straight(self) -> None:
+        placed = place([(40, 30), (90, 30), (60, 50)], [(0, 1), (1, 2)], [(0, 0)] * 2, Spacing())
+        assert len({x for x, _ in placed.centres}) == 1
+
+    def test_a_label_wider_than_all_boxes_is_inside(self) -> None:
+        placed = place([(40, 30)] * 2, [(0, 1)], [(300, 14)], Spacing())
+        assert placed.width == 300
+        assert placed.labels[0][0] == 150
+
+
+def apart(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """Whether two rectangles (centre, size) share no area; rounding may let them touch."""
+    (x0, y0, w0, h0), (x1, y1, w1, h1) = one, other
+    return abs(x0 - x1) >= (w0 + w1) / 2 - 0.01 or abs(y0 - y1) >= (h0 + h1) / 2 - 0.01
+
+
+class TestConstructs:
+    def rects(self, name: str) -> list[tuple[float, float, float, float]]:
+        """x, y, width, height of every rectangle of a class."""
+        root = ElementTree.fromstring(svg(cascade(), {"p.s": "cpu"}))
+        panels = [r for r in root.iter(f"{SVG}rect") if name in r.get("class", "").split()]
+        groups = [g.find(f"{SVG}rect") for g in root.iter(f"{SVG}g") if name in g.get("class", "").split()]
+        found = [r for r in (*panels, *groups) if r is not None]
+        return [tuple(float(r.get(k, 0)) for k in ("x", "y", "width", "height")) for r in found]  # type: ignore[misc]  # four of them
+
+    @pytest.mark.parametrize("suffix", FORMATS)
+    def test_golden(self, suffix: str) -> None:
+        devices = {"p.s": "cpu", "p.big_1": "cuda:0"}
+        compare(GOLDEN / "graphs" / f"cascade.{suffix}", FORMATS[suffix](cascade(), devices))
+
+    def test_each_construct_has_a_panel_for_each_region(self) -> None:
+        boxes = [box for box in every_box(picture(cascade()).boxes) if box.panels]
+        told = {box.title: (box.detail, [p.title for p in box.panels]) for box in boxes}
+        assert told == {
+            "label, tier": ("map (max = 100)", ["for each item"]),
+            "l, t": ("if", ["then", "else"]),
+            "b": ("try (timeout = 80ms, retries = 1)", ["body", "fallback"]),
+            "score": ("route by key", ["stable · 90%", "canary · 10%", "shadow next · 5%"]),
+        }
+
+    def test_what_is_known_stands_in_the_yield(self) -> None:
+        yields = [box.title for box in every_box(picture(cascade()).boxes) if box.kind == "yield"]
+        assert 'yield s.label, "small"' in yields
+        assert 'yield b, "big"' in yields
+
+    def test_no_arrow_leaves_a_panel(self) -> None:
+        for box in every_box(picture(cascade()).boxes):
+            for panel in box.panels:
+                assert all(a.source < a.target < len(panel.boxes) for a in panel.arrows)
+
+    def test_panels_lie_in_their_construct_and_beside_each_other(self) -> None:
+        controls, panels = self.rects("control"), self.rects("panel")
+        assert (len(controls), len(panels)) == (4, 8)
+        for x, y, w, h in panels:
+            assert any(cx < x and cy < y and x + w < cx + cw and y + h < cy + ch for cx, cy, cw, ch in controls)
+        for one, other in combinations(panels, 2):
+            (x0, y0, w0, h0), (x1, y1, w1, h1) = sorted((one, other))
+            inside = x1 + w1 <= x0 + w0 and y1 + h1 <= y0 + h0
+            assert inside or x0 + w0 <= x1 or y1 + h1 <= y0 or y0 + h0 <= y1
+
+    def test_the_shadow_is_dashed(self) -> None:
+        assert len(self.rects("shadow")) == 1
+        assert "stroke-dasharray" in mermaid(cascade())
+        assert 'style="dashed,rounded"' in dot(cascade())
+
+    def test_a_match_names_its_cases(self) -> None:
+        empty = Region("case_1", (), (), (Constant(1, type_of("i64")),))
+        node = Branch(
+            id="p.x",
+            results=(("x", type_of("i64")),),
+            subject=Constant("a", type_of("string")),
+            arms=(Arm(("a", "b"), empty), Arm(("c",), empty), Arm(None, empty)),
+        )
+        graph = Graph.of("p", signature({}, {}), [node])
+        (box,) = picture(graph).boxes
+        assert (box.detail, [p.title for p in box.panels]) == ("match", ['case "a", "b"', 'case "c"', "else"])

@@ -24,7 +24,8 @@ private pipeline helper(x: f32[*]) -> (y: f32[*]) {
 """
 OPTIONS = Options(environ={}, loader=TextLoader({"parts.pipe": PARTS}))
 NO_GPU = replace(OPTIONS, hardware=Hardware())
-CHECKED = [c for c, entry in codes().items() if entry.where in ("names", "signatures", "settings", "placement")]
+FAMILIES = ("names", "signatures", "settings", "placement", "sequences")
+CHECKED = [c for c, entry in codes().items() if entry.where in FAMILIES]
 
 
 def examples(code: str) -> tuple[str, str]:

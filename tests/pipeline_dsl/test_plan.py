@@ -10,8 +10,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_dsl.ir import Apply, RaggedRule, Ref
-from pipeline_dsl.plan import AUTO, INGRESS, Gpu, Hardware, Note, Plan, PortPlan, Slot, StagePlan, Step
+from pipeline_dsl.ir import Apply, RaggedRule, Ref, SequenceRule
+from pipeline_dsl.plan import (
+    AUTO,
+    INGRESS,
+    BatchPolicy,
+    CachePolicy,
+    Gpu,
+    Hardware,
+    Note,
+    Plan,
+    PortPlan,
+    RatePolicy,
+    ResourceClaim,
+    Slot,
+    StagePlan,
+    Step,
+)
 from pipeline_dsl.planning import build
 
 from .graphs import HOST, Build, chain, diamond, function_calls, number, random_dag, stage, type_of
@@ -509,3 +524,69 @@ class TestPlan:
         small, large = (shape(n).program() for n in (200, 2000))
         work = [function_calls(lambda p=p: build(p, HOST)) for p in (small, large)]
         assert work[1] <= 10 * work[0] * 1.2
+
+
+# ---- caches, claims, rates, versions, sequences
+
+
+def test_what_a_profile_keeps_and_limits() -> None:
+    keys = {
+        "cache.size": 1024,
+        "cache.ttl": 5 * MS,
+        "cache.key": ("x",),
+        "limit.resource.bus": 2,
+        "limit.total.bus": 6,
+        "limit.priority": 3,
+        "batching.order": "keep",
+    }
+    door = {"rate_limit.rate": 2.5, "rate_limit.per": 7 * MS, "rate_limit.by": "x-user"}
+    plan = planned(chain(1), stages={"s0": keys}, pipelines={"p": door})
+    (made,) = plan.stages
+    assert made.cache == CachePolicy(1024, 5 * MS, ("x",))
+    assert (made.limits, made.limit_priority, plan.resources) == ((ResourceClaim("bus", 2),), 3, {"bus": 6})
+    assert made.batching.in_order
+    assert made.extra == {}
+    assert plan.pipelines["p"].rate == RatePolicy(2.5, 7 * MS, 2, "x-user")
+
+
+def test_nothing_is_kept_or_limited_unless_it_is_said() -> None:
+    plan = planned(chain(1))
+    (made,) = plan.stages
+    assert (made.cache, made.limits, plan.resources, plan.pipelines["p"].rate) == (None, (), {}, None)
+
+
+@pytest.mark.parametrize(
+    ("rule", "policy"),
+    [
+        (SequenceRule(strategy="direct", slots=8), BatchPolicy(8)),
+        (SequenceRule(strategy="oldest", slots=8, delay_ns=MS), BatchPolicy(64, MS)),
+        (SequenceRule(strategy="direct"), BatchPolicy(64)),
+    ],
+)
+def test_direct_slots_are_the_rows_of_a_batch(rule: SequenceRule, policy: BatchPolicy) -> None:
+    made = Build(sequence=True)
+    called = stage("s", sequence=rule)
+    made.output("out", made.call("a", called, made.input("x", "f32[4]"), binding="lift"), "f32[4]")
+    plan = planned(made)
+    assert plan.stages[0].batching == policy
+    assert plan.pipelines["p"].sequence
+
+
+def test_a_sequence_stage_is_on_no_run() -> None:
+    plan = planned(chain(2, None))
+    assert [s.run for s in plan.pipelines["p"].steps] == [0, 0]
+    made = Build(sequence=True)
+    first = made.call("a", stage("a"), made.input("x"), binding="rows")
+    made.output("out", made.call("b", stage("b", sequence=SequenceRule()), first))
+    assert [s.run for s in planned(made).pipelines["p"].steps] == [0, 1]
+
+
+def test_versions_that_nobody_calls_are_kept_loaded() -> None:
+    made = Build()
+    called = stage("s", versions=(1, 2, 3, 4))
+    made.output("out", made.call("a", called, made.input("x")))
+    kept = planned(made, stages={"s": {"versions": (1, 3)}, "s@1": {"instances": 2}})
+    assert [(s.name, s.version, s.instances) for s in kept.stages] == [("s", 3, 1), ("s@1", 1, 2)]
+    assert [s.stage for s in kept.pipelines["p"].steps] == [0]
+    chosen = planned(made, stages={"s": {"versions": (1, 3), "version": 1}})
+    assert [(s.name, s.version) for s in chosen.stages] == [("s", 1), ("s@3", 3)]

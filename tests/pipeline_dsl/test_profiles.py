@@ -186,3 +186,19 @@ def test_nodes_of_a_broken_pipeline_are_not_called_unknown() -> None:
     broken = STAGES.replace("encoder(x)", "encoder(q)")
     _, found = program_of(f"{broken}profile a {{ embed.first {{ threads = 1 }} }}")
     assert "E0601" not in found
+
+
+@pytest.mark.parametrize(
+    ("block", "code"),
+    [
+        ("encoder { versions = [1, 9] }", "E0405"),
+        ("encoder { version = 9 }", "E0405"),
+        ("encoder { version = latest }", ""),
+        ("embed { rate_limit { rate = 0 } }", "E0604"),
+        ('embed { rate_limit { rate = 1, by = "x-user" } }', "E0604"),
+        ('embed { rate_limit { rate = 1, by = header("X-User") } }', ""),
+    ],
+)
+def test_versions_and_rates(block: str, code: str) -> None:
+    text = f"{STAGES}\nprofile a {{ {block} }}"
+    assert [c for c in program_of(text, options(profile="a"))[1] if c.startswith("E")] == ([code] if code else [])

@@ -9,6 +9,7 @@ from pipeline_dsl.check.scope import StageBinding
 from pipeline_dsl.settings import BACKENDS, CONTRACT, PIPELINE, STAGE, KeySpec, tree
 
 from .checking import codes_of, scope_of
+from .graphs import type_of
 
 PORTS = "(x: f32[*, ~L], m: i64[*, ~L], y: f32[*]) -> (y: f32[*], prob: f32[*, 10]) where L <= 512"
 
@@ -94,8 +95,20 @@ def test_a_contract() -> None:
     assert found.ragged == (ir.RaggedRule("L", "pad", -1, (32, 64), "m"),)
     assert found.labels == {"prob": "labels.txt"}
     assert found.rows == 8
-    assert found.extra["sequence"] == {"idle": 30 * 10**9, "slots.strategy": "direct", "slots.max": 4}
-    assert [s["name"] for s in found.extra["state"]] == ["h"]
+    assert found.sequence == ir.SequenceRule(idle_ns=30 * 10**9, strategy="direct", slots=4)
+    assert found.states == (ir.StateRule("h", type_of("f32[2]"), "zeros", "h0", "hn"),)
+    assert found.extra == {}
+
+
+def test_states_alone_make_a_sequence_stage() -> None:
+    found = stage('onnx("m.onnx")', "state h: f32[2] = 0.5\n  state n: i64 = 3\n  state hyp: json = null").contract
+    assert found.sequence == ir.SequenceRule()
+    assert [(s.name, s.init) for s in found.states] == [("h", 0.5), ("n", 3), ("hyp", None)]
+
+
+def test_packed_rows_have_no_direct_slots() -> None:
+    rule = 'ragged { L = pack(offsets = m) }\n  sequence { end = "END" }'
+    assert stage('onnx("m.onnx")', rule).contract.sequence == ir.SequenceRule(end="END", strategy="oldest")
 
 
 def test_pack_and_reject() -> None:

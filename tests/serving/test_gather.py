@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from serving.access import ANYONE
-from serving.gather import LONGEST, PER_CALLER, Gather
+from serving.gather import LONGEST, NEXT, PER_CALLER, Gather
 from serving.tensors import InferCall
 
 from .attacks import x
@@ -39,6 +39,14 @@ def test_the_more_callers_the_longer(callers: int, expected: float) -> None:
     gather = Gather()
     arrivals(gather, 1e-5, callers)
     assert gather.wait() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("callers", "waits"), [(2, False), (4, True)])
+def test_from_a_few_callers_on_a_request_waits_for_the_next(callers: int, waits: bool) -> None:
+    """Or a loop that is late with each would never see that there are more."""
+    gather = Gather()
+    arrivals(gather, 8e-4, callers)
+    assert gather.wait() == (pytest.approx(NEXT * 8e-4) if waits else 0)
 
 
 def test_callers_are_remembered_while_the_engine_is_quick() -> None:

@@ -163,7 +163,7 @@ def _sequence(model: Model) -> Iterator[syntax.Nested]:
 def _state(state: State) -> syntax.State:
     return syntax.State(
         trees.ident(state.name),
-        trees.type_(state.dtype, ["?" if n < 0 else n for n in state.dims]),
+        trees.type_(state.dtype, [f"{state.name}_{axis}" if n < 0 else n for axis, n in enumerate(state.dims)]),
         trees.call("zeros"),
         state.tensor_in,
         state.tensor_out,

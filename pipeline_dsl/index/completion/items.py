@@ -9,7 +9,8 @@ from typing import Literal
 from pipeline_dsl import syntax
 from pipeline_dsl.check.scope import Scope
 from pipeline_dsl.index.definitions import Definition
-from pipeline_dsl.index.names import definition_in
+from pipeline_dsl.index.hover import about_key
+from pipeline_dsl.index.names import Callee, definition_in
 from pipeline_dsl.settings import KeySpec
 from pipeline_dsl.unparse import type_text
 
@@ -49,14 +50,32 @@ def item_of(definition: Definition, name: str) -> Item:
     return Item(name, kinds.get(target.kind, "name"), about=target)
 
 
-def port_item(port: syntax.Port, insert: str = "") -> Item:
+def inputs_of(callee: Callee | None) -> list[Item]:
+    """The ports of a call, as declared or as the lock file says."""
+    if callee is None:
+        return []
+    if callee.locked is not None:
+        return [Item(p.name, "port", str(p.type)) for p in callee.locked.inputs]
+    return [port_item(p) for p in callee.inputs]
+
+
+def outputs_of(callee: Callee | None) -> list[Item]:
+    """The outputs of a call."""
+    if callee is None:
+        return []
+    if callee.locked is not None:
+        return [Item(p.name, "port", str(p.type)) for p in callee.locked.outputs]
+    return [port_item(p) for p in callee.outputs]
+
+
+def port_item(port: syntax.Port) -> Item:
     """A port as an item."""
-    return Item(port.name.text, "port", type_text(port.type), port.doc, insert)
+    return Item(port.name.text, "port", type_text(port.type), port.doc)
 
 
-def given_item(port: syntax.Port) -> Item:
+def given(item: Item) -> Item:
     """A port that is given a value: `mask = `."""
-    return port_item(port, f"{port.name.text} = ")
+    return replace(item, insert=f"{item.label} = ")
 
 
 def described(item: Item) -> Item:
@@ -85,6 +104,9 @@ def _ports(ports: tuple[syntax.Port, ...]) -> str:
     return "(" + ", ".join(f"{p.name}: {type_text(p.type)}" for p in ports) + ")"
 
 
-def kind_text(spec: KeySpec) -> str:
-    """What a setting takes, in a few words."""
-    return " or ".join((*spec.words, *(() if spec.kind == "word" else (spec.kind,))))
+def key_item(name: str, spec: KeySpec | None) -> Item:
+    """A key of a table; of a block of keys where there is no spec."""
+    if spec is None:
+        return Item(name, "setting", "block")
+    takes = " or ".join((*spec.words, *(() if spec.kind == "word" else (spec.kind,))))
+    return Item(name, "setting", takes, about_key(spec), f"{name} = ")

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from pipeline_dsl import syntax
 from pipeline_dsl.dtypes import DTYPES
 from pipeline_dsl.index.blocks import backend_of
-from pipeline_dsl.index.hover import about_key
 from pipeline_dsl.index.index import Index
 from pipeline_dsl.index.names import Callee, callee_in, module_of
 from pipeline_dsl.settings import BACKENDS, KeySpec, KeyTree, tree
 
 from .context import Context
-from .items import Item, declared, given_item, kind_text, port_item
+from .items import Item, declared, given, inputs_of, key_item, outputs_of
 from .values import callee_at, types_of_variables
 
 
@@ -60,22 +59,15 @@ def setting(index: Index, context: Context) -> Iterator[Item]:
             yield from _chosen(index, context, path)
         elif name not in context.given:
             spec = below if isinstance(below, KeySpec) else None
-            yield _key(name, spec)
-
-
-def _key(name: str, spec: KeySpec | None) -> Item:
-    if spec is None:
-        return Item(name, "setting", "block")
-    return Item(name, "setting", kind_text(spec), about_key(spec), f"{name} = ")
+            yield key_item(name, spec)
 
 
 def _chosen(index: Index, context: Context, path: tuple[str, ...]) -> Iterator[Item]:
     """Names of ports where the file chooses a key: `tensors { hidden = ".." }`."""
     stage = _stage_of(index, context)
-    ports = () if stage is None or path[:1] not in (("tensors",), ("labels",)) else (*stage.inputs, *stage.outputs)
-    for port in ports:
-        if port.name.text not in context.given:
-            yield given_item(port)
+    if path[:1] in (("tensors",), ("labels",)):
+        ports = (*inputs_of(stage), *outputs_of(stage))
+        yield from (given(port) for port in ports if port.label not in context.given)
 
 
 def _stage_of(index: Index, context: Context) -> Callee | None:
@@ -111,8 +103,8 @@ def value(index: Index, context: Context) -> Iterator[Item]:
         if path[:1] == ("ragged",):
             yield from (Item(w, "word", insert=f"{w}(") for w in ("pad", "pack"))
             yield Item("reject", "word")
-        elif spec.kind == "names" and stage is not None:
-            yield from (port_item(p) for p in stage.inputs)
+        elif spec.kind == "names":
+            yield from inputs_of(stage)
     yield from declared(index.scope, ("const", "param"))
 
 

@@ -12,26 +12,13 @@ from pipeline_dsl.index.index import Index
 from pipeline_dsl.index.names import Callee, callee_in, module_of, public
 from pipeline_dsl.index.shown import inline
 from pipeline_dsl.operations import FUNCTIONS, OPERATIONS
-from pipeline_dsl.settings import BACKENDS
+from pipeline_dsl.settings import BACKENDS, MAP, TRY
 from pipeline_dsl.unparse import type_text
 
 from .context import Context, callee
-from .items import Item, declared, given_item, item_of, kind_text, port_item
+from .items import Item, declared, given, inputs_of, item_of, key_item, outputs_of, port_item
 
-_OPTIONS = {
-    "map": {
-        "max": "most items of one request",
-        "order": "`keep`: results in the order of the items",
-        "on_error": "`fail`, `mark` or `drop`",
-        "in_flight": "items that run at the same time",
-    },
-    "try": {
-        "timeout": "a deadline for the block",
-        "retries": "how often it is tried again",
-        "hedge": "after which a second attempt starts",
-        "first": "for a stream: until its first element",
-    },
-}
+_OPTIONS = {"with": tuple(CALL_OPTIONS.values()), "map": MAP, "try": TRY}
 _CONTROL = ("if", "map", "match", "route", "try")
 _CONSTANTS = ("true", "false", "null", "not")
 
@@ -45,7 +32,7 @@ def statement(index: Index, context: Context) -> Iterator[Item]:
             yield Item("yield", "keyword")
         return
     for port in decl.signature.outputs if decl else ():
-        yield given_item(port)
+        yield given(port_item(port))
     yield from expression(index, context)
 
 
@@ -127,30 +114,25 @@ def argument(index: Index, context: Context) -> Iterator[Item]:
         spec = BACKENDS.get(context.words[-1]) if context.words else None
         for key in spec.arguments if spec else ():
             if key.name not in context.given:
-                yield Item(key.name, "setting", kind_text(key), key.doc, f"{key.name} = ")
+                yield key_item(key.name, key)
     else:
-        found = callee_at(index, context.words)
-        for port in found.inputs if found else ():
-            if port.name.text not in context.given:
-                yield given_item(port)
+        for port in inputs_of(callee_at(index, context.words)):
+            if port.label not in context.given:
+                yield given(port)
     yield from expression(index, context)
 
 
 def option(index: Index, context: Context) -> Iterator[Item]:
     """Options of a call or a construct that are not given yet."""
-    if context.place == "with":
-        found = {name: spec.doc for name, spec in CALL_OPTIONS.items()}
-    else:
-        found = _OPTIONS[context.place]
-    for name, doc in found.items():
-        if name not in context.given:
-            yield Item(name, "setting", doc=doc, insert=f"{name} = ")
+    for spec in _OPTIONS[context.place]:
+        if spec.name not in context.given:
+            yield key_item(spec.name, spec)
 
 
 def member(index: Index, context: Context) -> Iterator[Item]:
     """Names of a module, or outputs of the call behind a variable."""
     if context.place == "call":
-        yield from _outputs(callee_at(index, context.words))
+        yield from outputs_of(callee_at(index, context.words))
         return
     if not context.words:
         return
@@ -158,14 +140,9 @@ def member(index: Index, context: Context) -> Iterator[Item]:
     for frame in reversed(context.frames):
         if first in frame.made:
             made = frame.made[first]
-            yield from _outputs(callee_at(index, callee(made[:-1])) if made[-1:] == ("()",) else None)
+            yield from outputs_of(callee_at(index, callee(made[:-1])) if made[-1:] == ("()",) else None)
             return
     module = module_of(index.scope, first)
     if module is not None:
         wanted = ("type",) if context.place == "type" else ("stage", "pipeline", "const", "param")
         yield from (item_of(d, d.name) for d in public(module) if (d.target or d).kind in wanted)
-
-
-def _outputs(found: Callee | None) -> Iterator[Item]:
-    for port in found.outputs if found else ():
-        yield port_item(port)

@@ -79,13 +79,23 @@ function choose(pipeline) {
   }
   byId("pipeline").hidden = false;
   byId("name").textContent = pipeline.name;
-  byId("doc").textContent = pipeline.doc;
+  byId("doc").replaceChildren(...marked(pipeline.doc));
   state.graph = draw(pipeline);
   byId("graph").replaceChildren(state.graph.svg);
   state.fields = build(byId("request"), pipeline);
   byId("answer").hidden = true;
   byId("figures").querySelector("tbody").replaceChildren();
   figures();
+}
+
+// A doc comment's text, what stands between backticks as code.
+function marked(text) {
+  return text.split("`").map((part, index) => {
+    if (index % 2 === 0) return part;
+    const code = document.createElement("code");
+    code.textContent = part;
+    return code;
+  });
 }
 
 function say(text, kind) {

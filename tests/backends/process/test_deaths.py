@@ -56,15 +56,24 @@ def test_a_process_that_closes_its_socket_is_ended(isolated, monkeypatch):
     assert run(instance, "fine") == ("fine",)
 
 
-def test_killed_20_times_idle_and_running_by_turns(isolated):
-    instance = isolated("naps")
+def test_killed_20_times_idle_and_running_by_turns(isolated, tmp_path):
+    marker = tmp_path / "runs"
+    instance = isolated("marks", marker=str(marker))
+
+    def kill_once_it_runs(pid):
+        waits = threading.Event()
+        while not marker.exists():
+            waits.wait(0.002)
+        marker.unlink()
+        os.kill(pid, signal.SIGKILL)
+
     for _ in range(10):
         os.kill(instance.pid, signal.SIGKILL)
         assert run(instance, 0) == (0,)  # the batch had not begun, so it is not lost
-        killer = threading.Timer(0.005, os.kill, (instance.pid, signal.SIGKILL))
+        killer = threading.Thread(target=kill_once_it_runs, args=(instance.pid,))
         killer.start()
         with pytest.raises(StageDied, match="SIGKILL"):
-            run(instance, 5)
+            run(instance, 60)
         killer.join()
         assert run(instance, 0) == (0,)
     assert instance.restarts == 20

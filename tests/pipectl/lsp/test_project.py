@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -112,6 +113,42 @@ def test_the_same_text_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
         assert looked == ["/x.pipe"]
 
     run(talk)
+
+
+def test_changes_while_a_text_is_looked_at_wait_in_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+    go = threading.Event()
+    started: list[Callable[[], object]] = []
+    analyse = pipectl.lsp.project.analyse
+
+    def slow(path: str, text: str, *rest: object) -> object:
+        looked.append(text)
+        for tell in started:
+            tell()
+        started.clear()
+        go.wait(30)
+        return analyse(path, text, *rest)  # type: ignore[arg-type]  # handed on as given
+
+    monkeypatch.setattr(pipectl.lsp.project, "analyse", slow)
+
+    async def talk(project: Project, told: list[tuple[str, list[str]]]) -> None:
+        document = opened(project, "pipe 1\n")
+        looking = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        started.append(lambda: loop.call_soon_threadsafe(looking.set))
+        first = asyncio.ensure_future(project.known(document))
+        await looking.wait()
+        for i in range(5):
+            last = changed(project, f"pipe 1\nconst A = {i}\n")
+            project._start("/x.pipe")
+        go.set()
+        await first
+        view = await project.exact(last)
+        assert view is not None
+        assert view.current
+
+    run(talk)
+    assert looked == ["pipe 1\n", "pipe 1\nconst A = 4\n"]
 
 
 def test_importers_are_looked_at_when_what_they_import_changes() -> None:

@@ -168,3 +168,28 @@ def test_names_of_a_file_that_is_not_imported_yet() -> None:
         ("Image", "u8[H, W, 3]"),
         ("decode", "(data: bytes) -> (image: Image)"),
     ]
+
+
+LOCKED = """pipe 1
+stage encode using onnx("encode.onnx")
+pipeline p(ids: i64[B, L], mask: i64[B, L]) -> (hidden: f32[B, ?, 384]) {
+  return hidden = encode(ids, mask)
+}
+"""
+LOCK = """{ "lock": 1, "stages": { "encode": { "artifacts": { "encode.onnx": "sha256:00" },
+  "inputs": [{ "name": "ids", "dtype": "i64", "shape": ["batch", "length"] },
+             { "name": "mask", "dtype": "i64", "shape": ["batch", "length"] }],
+  "outputs": [{ "name": "hidden", "dtype": "f32", "shape": ["batch", "length", 384] }] } } }"""
+
+
+def test_ports_that_only_the_lock_file_knows() -> None:
+    index = indexed(LOCKED, "locked.pipe", {"locked.pipe.lock": LOCK})
+    assert index.program is not None
+    plain, offset = marked(LOCKED.replace("  return", "  x = encode(|\n  return"))
+    found = complete(index, plain, offset, 0).items
+    assert [(i.label, i.insert, i.detail) for i in found[:2]] == [
+        ("ids", "ids = ", "i64[*, length]"),
+        ("mask", "mask = ", "i64[*, length]"),
+    ]
+    plain, offset = marked(LOCKED.replace("  return", "  x = encode(1).|\n  return"))
+    assert [i.label for i in complete(index, plain, offset, 0).items] == ["hidden"]

@@ -55,3 +55,13 @@ def test_a_value_is_told_where_its_declaration_does_not_show_it() -> None:
     index = indexed(text)
     assert "`224`" in (hover(index, text.index("SIDE")) or ("",))[0]
     assert "`[1]`" not in (hover(index, text.index("LIST")) or ("",))[0]
+
+
+def test_options_of_constructs_are_explained_and_their_words_are_no_names() -> None:
+    text = SAMPLE.replace("  side =", "  y = map (order = keep, max = 3) c in crops { yield c }\n  side =")
+    index = indexed(text)
+    found = hover(index, text.index("order ="))
+    assert found is not None
+    assert "`order`: `keep` or `any`" in found[0]
+    assert hover(index, text.index("keep,")) is None
+    assert not any(o.span.text == "keep" for o in index.occurrences)

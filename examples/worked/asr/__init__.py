@@ -1,0 +1,1 @@
+"""The python stages of cascade.pipe and audio.pipe."""

@@ -1,0 +1,1 @@
+"""The python stage of canary.pipe."""
