@@ -6,12 +6,8 @@
 #   make bench   measured figures beside their budgets
 #   make bless   write the golden files anew; read the diff before you commit it
 #   make size    lines per file, largest last
-<<<<<<< HEAD
-#   make peers   a real Triton server and perf_analyzer, in .peers/; `pytest -m peers` uses them
-=======
-#   make peers   Triton and mosec to compare with, in .peers/; `pytest -m peers` and `make bench-serving` use them
-#   make bench-serving   our server, Triton, mosec and echo servers, the same work and client: half an hour
->>>>>>> benches
+#   make peers   Triton, perf_analyzer and mosec to compare with, in .peers/; `pytest -m peers` uses them
+#   make bench-serving   our server, those and echo servers, the same work and client: half an hour
 
 PYTHON ?= python3
 VENV := .venv

@@ -143,7 +143,7 @@ def running(server: Server, expected: Array) -> Iterator[Live]:
         stack.callback(end, process)
         addresses = {protocol: f"127.0.0.1:{port}" for protocol, port in ports.items()}
         if server.kind in ("echo", "pipectl"):
-            addresses = printed(process, server.protocols)
+            addresses = printed(process, server.protocols, log)
         drain(process)
         if server.kind != "echo":
             wait_for(server, addresses, process, log)
@@ -179,7 +179,7 @@ def command_of(server: Server, ports: dict[str, int], stack: ExitStack) -> tuple
     return [str(TRITON), f"--model-repository={folder}", *options], env
 
 
-def printed(process: subprocess.Popen[bytes], protocols: tuple[str, ...]) -> dict[str, str]:
+def printed(process: subprocess.Popen[bytes], protocols: tuple[str, ...], log: object) -> dict[str, str]:
     """The addresses a server of ours prints: `gRPC at HOST:PORT`."""
     found: dict[str, str] = {}
     assert process.stdout is not None
@@ -189,7 +189,7 @@ def printed(process: subprocess.Popen[bytes], protocols: tuple[str, ...]) -> dic
             found[words[0].lower()] = words[2]
         if len(found) == len(protocols):
             return found
-    raise RuntimeError(f"a server ended with {process.wait()} before it said where it listens")
+    raise RuntimeError(f"a server ended with {process.wait()} before it said where it listens:\n{tail(log)}")
 
 
 def drain(process: subprocess.Popen[bytes]) -> None:
