@@ -79,10 +79,18 @@ class Served:
     plan: PipelinePlan
     codec: PipelineCodec
     deployment: Deployment
+    repeatable: bool
+    """Whether a call may run twice: no stage of it is `effects = once` or keeps state."""
     steps: Mapping[str, ServedStep] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"Served({self.name}, version {self.version})"
+
+
+def repeatable(plan: Plan, pipeline: PipelinePlan) -> bool:
+    """Whether calls of a pipeline may run twice."""
+    contracts = [plan.stages[s.stage].contract for s in pipeline.every_step if s.stage >= 0]
+    return all(c.effects != "once" and c.sequence is None for c in contracts)
 
 
 class Deployment:
@@ -103,7 +111,9 @@ class Deployment:
 
     def _serve(self, name: str, pipeline: PipelinePlan) -> Served:
         steps: dict[str, ServedStep] = {}
-        served = Served(name, self.source.version, pipeline, PipelineCodec(pipeline), self, steps)
+        served = Served(
+            name, self.source.version, pipeline, PipelineCodec(pipeline), self, repeatable(self.plan, pipeline), steps
+        )
         for step in pipeline.every_step:
             if step.stage >= 0:
                 steps[step.node] = ServedStep(step.node, step, self.plan.stages[step.stage], served)

@@ -37,18 +37,19 @@ def command(
     Its messages are made from the pipeline's signature. One with tensors of several dims imports
     pipectl/common/tensors.proto, which --output writes too."""
     from pipectl.app import compile as compile_plan
-    from serving.typed.schema import COMMON, repeatable
+    from serving.deployment import repeatable
+    from serving.typed.schema import COMMON
     from serving.typed.text import COMMON_TEXT, proto_text
 
     plan = compile_plan(file, profile=profile, params=params)
     if output is None:
         name = the_one(file, list(plan.pipelines), pipeline)
-        sys.stdout.write(proto_text(plan.pipelines[name], repeatable(plan, name)))
+        sys.stdout.write(proto_text(plan.pipelines[name], repeatable(plan, plan.pipelines[name])))
         return Exit.OK
     folder = output / "pipectl"
     (output / COMMON).parent.mkdir(parents=True, exist_ok=True)
     (output / COMMON).write_text(COMMON_TEXT, encoding="utf-8")
     for name, found in plan.pipelines.items():
         if pipeline in (None, name):
-            (folder / f"{name}.proto").write_text(proto_text(found, repeatable(plan, name)), encoding="utf-8")
+            (folder / f"{name}.proto").write_text(proto_text(found, repeatable(plan, found)), encoding="utf-8")
     return Exit.OK

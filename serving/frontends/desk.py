@@ -70,7 +70,12 @@ class Desk:
         catalog = repository.catalog
         up = [name for name in catalog.pipelines if health.model_ready(ANYONE, name)]
         sources = [
-            Pipelines(d.source.path, d.source.version, [encode_signature(s.plan) for s in d.served.values()])
+            Pipelines(
+                d.source.path,
+                d.source.version,
+                [encode_signature(s.plan) for s in d.served.values()],
+                [s.repeatable for s in d.served.values()],
+            )
             for d in catalog.deployments
         ]
         shown = Shown(health.ready(ANYONE), repository.leaving, catalog.growing, catalog.known, up, sources)

@@ -143,6 +143,7 @@ class Pipelines(msgspec.Struct, array_like=True, frozen=True):
     version: int
     plans: list[bytes]
     """`encode_signature`."""
+    repeatable: list[bool]
 
 
 class Shown(Message, tag="shown", frozen=True):

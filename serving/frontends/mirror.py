@@ -24,10 +24,11 @@ class MirrorDeployment(Deployment):
     def __init__(self, given: Pipelines) -> None:
         self.source = Source(given.path, given.version)
         plans = [decode_signature(data) for data in given.plans]
-        self.served = {plan.name: self._mirrored(plan) for plan in plans}
+        pairs = zip(plans, given.repeatable, strict=True)
+        self.served = {plan.name: self._mirrored(plan, repeatable) for plan, repeatable in pairs}
 
-    def _mirrored(self, plan: PipelinePlan) -> Served:
-        return Served(plan.name, self.source.version, plan, PipelineCodec(plan), self)
+    def _mirrored(self, plan: PipelinePlan, repeatable: bool) -> Served:
+        return Served(plan.name, self.source.version, plan, PipelineCodec(plan), self, repeatable)
 
 
 def _never(source: Source) -> Plan:

@@ -13,7 +13,7 @@ from serving.deployment import Served
 from serving.protocol import pool as protocol_pool
 
 from .messages import Messages
-from .schema import METHOD, common, file_of, repeatable, request_name, response_name, service_name
+from .schema import METHOD, common, file_of, request_name, response_name, service_name
 
 
 class TypedCall(NamedTuple):
@@ -42,7 +42,7 @@ class TypedCatalog:
 
     def _add(self, served: Served) -> None:
         name = served.name
-        self.pool.Add(file_of(served.plan, repeatable(served.deployment.plan, name)))
+        self.pool.Add(file_of(served.plan, served.repeatable))
         request, response = (self._message(full) for full in (request_name(name), response_name(name)))
         messages = Messages(served.plan, request, response)
         self.calls[f"/{service_name(name)}/{METHOD}"] = TypedCall(name, messages, served.codec.streams)

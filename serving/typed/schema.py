@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto, MethodOptions
 
 from pipeline_dsl.dtypes import DType
-from pipeline_dsl.plan import InputPlan, OutputPlan, PipelinePlan, Plan
+from pipeline_dsl.plan import InputPlan, OutputPlan, PipelinePlan
 from pipeline_dsl.types import TensorType
 
 COMMON = "pipectl/common/tensors.proto"
@@ -81,12 +81,6 @@ def ports(pipeline: PipelinePlan) -> tuple[list[Port], list[Port]]:
     if any(p.type.stream for p in pipeline.outputs):
         outputs = [p._replace(presence=True) for p in outputs]
     return [input_port(p) for p in pipeline.inputs], outputs
-
-
-def repeatable(plan: Plan, pipeline: str) -> bool:
-    """Whether a call may run twice: no stage of it is `effects = once` or keeps state."""
-    contracts = [plan.stages[s.stage].contract for s in plan.pipelines[pipeline].every_step if s.stage >= 0]
-    return all(c.effects != "once" and c.sequence is None for c in contracts)
 
 
 def camel(name: str) -> str:
