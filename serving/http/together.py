@@ -33,7 +33,12 @@ class Together:
             held, self._held = self._held, []
             if self._later is not None:
                 self._later.cancel()
-            self._transport.writelines(held)
+            if not self._transport.is_closing():  # the client left: nobody reads it
+                self._transport.writelines(held)
+
+    def is_closing(self) -> bool:
+        """As the transport's own; uvicorn asks before it says 100 Continue."""
+        return self._transport.is_closing()
 
     def close(self) -> None:
         self.flush()

@@ -187,6 +187,9 @@ def test_codes_and_those_of_a_triton_server(error: RequestError, ours: object, t
 
 def test_headers_are_forwarded_by_pattern(pipe: Path) -> None:
     class Context:
+        def peer(self) -> str:
+            return "ipv4:127.0.0.1:1"
+
         def time_remaining(self) -> float:
             return 3.0
 
@@ -196,6 +199,7 @@ def test_headers_are_forwarded_by_pattern(pipe: Path) -> None:
     made = InferCall("rows")
     Callers(Access(), ServerOptions(header_pattern="x-.*")).annotate(made, Context())
     assert (made.headers, made.timeout) == ({"x-user": "ada"}, 3.0)
+    assert made.peer == "ipv4:127.0.0.1:1"
     plain = InferCall("rows")
     Callers(Access(), ServerOptions()).annotate(plain, Context())
     assert dict(plain.headers) == {}

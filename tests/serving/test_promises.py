@@ -101,6 +101,13 @@ def slow(tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
+def slower(tmp_path: Path) -> Iterator[Server]:
+    """100 requests take 3 s, so most are in line however slow their caller is."""
+    with serve(tmp_path, SLOW.replace("3ms", "30ms"), profile="one") as found:
+        yield found
+
+
+@pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     with serve(tmp_path, PIPE, ServerOptions(model_control=True)) as found:
         yield found
@@ -141,21 +148,23 @@ def test_calls_that_are_cancelled_at_any_time(slow: Server) -> None:
     assert ran["rows.first_1"] < CALLERS, "what was in line did not run"
 
 
-def test_futures_that_are_cancelled(slow: Server) -> None:
+def test_futures_that_are_cancelled(slower: Server) -> None:
     """gRPC, threads."""
     data = infer_request(raw_input_contents=[ROW]).SerializeToString()
-    with grpc.insecure_channel(slow.value.grpc) as channel:
+    with grpc.insecure_channel(slower.value.grpc) as channel:
         method = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
         futures = [method.future(data) for _ in range(CALLERS)]
         futures[0].result(timeout=PATIENCE)
         cancelled = [future for future in futures[1:] if future.cancel()]
         for future in futures:
             future.exception() if not future.cancelled() else None
-    slow.run(slow.value.rests())
-    answered, failures, ran = slow.value.counts()
+    slower.run(slower.value.rests())
+    answered, failures, ran = slower.value.counts()
     assert len(cancelled) > CALLERS // 2
     assert set(failures) <= {"CANCELED"}
-    assert answered <= CALLERS - len(cancelled) + 2, "one in a batch and one between steps may be done"
+    assert answered < CALLERS // 2, (
+        "some are answered while the others are being cancelled; what was in line did not run"
+    )
     assert ran["rows.second_1"] <= answered + 2
 
 

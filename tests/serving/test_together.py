@@ -18,6 +18,9 @@ class Wire:
     def close(self) -> None:
         self.seen.append("closed")
 
+    def is_closing(self) -> bool:
+        return self.seen[-1:] == ["closed"]
+
 
 def made() -> tuple[Together, list[Any]]:
     wire = Wire()
@@ -56,5 +59,18 @@ def test_closing_keeps_nothing_back() -> None:
         together.close()
         together.flush()
         assert seen == [[b"last"], "closed"]
+
+    asyncio.run(main())
+
+
+def test_what_comes_after_the_client_left_is_dropped() -> None:
+    async def main() -> None:
+        wire = Wire()
+        together = Together(wire, asyncio.get_running_loop())  # type: ignore[arg-type]  # all of it that is used
+        together.write(b"late")
+        wire.close()
+        assert together.is_closing()
+        await asyncio.sleep(0)
+        assert wire.seen == ["closed"]
 
     asyncio.run(main())
