@@ -154,17 +154,18 @@ def test_futures_that_are_cancelled(slower: Server) -> None:
     with grpc.insecure_channel(slower.value.grpc) as channel:
         method = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
         futures = [method.future(data) for _ in range(CALLERS)]
-        futures[0].result(timeout=PATIENCE)
-        cancelled = [future for future in futures[1:] if future.cancel()]
+        some = threading.Event()  # any of them: they do not come to the server in order
+        for future in futures:
+            future.add_done_callback(lambda _: some.set())
+        assert some.wait(PATIENCE)
+        cancelled = [future for future in futures if future.cancel()]
         for future in futures:
             future.exception() if not future.cancelled() else None
     slower.run(slower.value.rests())
     answered, failures, ran = slower.value.counts()
     assert len(cancelled) > CALLERS // 2
     assert set(failures) <= {"CANCELED"}
-    assert answered < CALLERS // 2, (
-        "some are answered while the others are being cancelled; what was in line did not run"
-    )
+    assert answered <= CALLERS - len(cancelled) + 2, "one in a batch and one between steps may be done"
     assert ran["rows.second_1"] <= answered + 2
 
 
