@@ -63,7 +63,7 @@ $(DIGITS)/models/.prepared: $(wildcard $(DIGITS)/*.py) | $(VENV)/.run
 examples/embed/models/.prepared: $(wildcard examples/embed/*.py) | $(VENV)/.test
 	$(BIN)/python examples/embed/prepare.py
 
-# Each set of packages has a stamp, so that a verb installs only what it needs, once.
+# Each set of packages has a stamp, so that a verb installs only what it needs, once. `check` needs what mypy reads types of.
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -72,7 +72,7 @@ $(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.check: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) -e '.[dev]'
+	$(INSTALL) -e '.[dev,serve,otel]'
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python

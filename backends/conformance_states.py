@@ -83,7 +83,8 @@ class StatefulConformance(ABC):
         for made, wanted in zip(found, self.expected(x, before), strict=True):
             assert np.allclose(made, wanted)
         assert np.array_equal(total, before), "a state that was given was changed"
-        return found[1]  # type: ignore[no-any-return]  # checked above
+        state: Array = found[1]
+        return state
 
 
 def _rows(count: int, seed: int) -> Array:

@@ -142,10 +142,12 @@ class Ragged(Sequence[Array]):
         if self._rows is not None:
             sizes = map(len, self._rows) if axis == 0 else (row.shape[axis] for row in self._rows)
             return np.array([*sizes], np.int64)
-        if axis == 0:
-            return np.diff(self._offsets) if self._offsets is not None else self._lengths  # type: ignore[return-value]  # one of both is held
-        held = self._values.shape[axis] if self._values is not None else self._padded.shape[axis + 1]  # type: ignore[union-attr]  # same
-        return np.full(len(self), held, np.int64)
+        if self._values is not None:
+            assert self._offsets is not None
+            return np.diff(self._offsets) if axis == 0 else np.full(len(self), self._values.shape[axis], np.int64)
+        assert self._padded is not None
+        assert self._lengths is not None
+        return self._lengths if axis == 0 else np.full(len(self), self._padded.shape[axis + 1], np.int64)
 
     def packed(self) -> tuple[Array, Lengths]:
         """(values, offsets): rows one after the other along axis 0. A copy unless this is the form held.

@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 _BLANK = re.compile(r"\s+")
 
 
-class Tokenizer:
-    """Texts to tokens. `file` is relative to `folder`, that of the `.pipe`; `longest` counts special tokens too."""
+class _Truncating:
+    """A tokenizer's file, relative to `folder`, that of the `.pipe`; `longest` counts special tokens too."""
 
     def __init__(self, *, file: str, longest: int = 512, folder: str = "") -> None:
         self.model = load(file, folder)
         self.model.no_padding()
         self.model.enable_truncation(longest)
+
+
+class Tokenizer(_Truncating):
+    """Texts to tokens."""
 
     def __call__(self, *, text: np.ndarray[Any, Any]) -> tuple[Ragged, Ragged]:
         """string[rows] -> i64[rows, ~L] twice."""
@@ -33,12 +37,10 @@ class Tokenizer:
         return ids, Ragged(values=np.ones_like(values), offsets=offsets)
 
 
-class PairTokenizer(Tokenizer):
+class PairTokenizer(_Truncating):
     """Two texts to one row of tokens; the longer of both is cut first."""
 
-    def __call__(  # type: ignore[override]  # ports are parameters, and this stage has other ports
-        self, *, text: np.ndarray[Any, Any], other: np.ndarray[Any, Any]
-    ) -> tuple[Ragged, Ragged, Ragged]:
+    def __call__(self, *, text: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> tuple[Ragged, Ragged, Ragged]:
         """string[rows] twice -> i64[rows, ~L] three times."""
         found = self.model.encode_batch(list(zip(text.tolist(), other.tolist())))
         return (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import grpc
@@ -47,14 +47,14 @@ async def _drive(server: Server, call: Call, times: int) -> list[int]:
     """Memory after each of some equal parts."""
     chance, sizes = random.Random(15), []
     async with grpc.aio.insecure_channel(server.grpc) as channel:
+
+        async def client(left: Iterator[int]) -> None:
+            for _ in left:
+                await call(channel, chance)
+
         for _ in range(SAMPLES):
             left = iter(range(times // SAMPLES))
-
-            async def client() -> None:
-                for _ in left:  # noqa: B023 - all clients end before the next part
-                    await call(channel, chance)
-
-            await asyncio.gather(*[client() for _ in range(SIDE_BY_SIDE)])
+            await asyncio.gather(*[client(left) for _ in range(SIDE_BY_SIDE)])
             sizes.append(server.memory())
     return sizes
 

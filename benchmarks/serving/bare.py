@@ -27,8 +27,8 @@ def loaded(step: Step) -> Callable[..., Any]:
         sys.path.append(str(FOLDER))
     module, _, name = step.function.partition(":")
     found: Any = getattr(importlib.import_module(module), name)
-    made: Any = found(**step.options) if inspect.isclass(found) else found
-    return made  # type: ignore[no-any-return]  # a function or a callable object
+    made: Callable[..., Any] = found(**step.options) if inspect.isclass(found) else found
+    return made
 
 
 def padded(rows: Sequence[Array]) -> Array:

@@ -45,15 +45,6 @@ def _parts(control: syntax.Control) -> list[syntax.Body | syntax.If]:
             return [body, fallback]
 
 
-def names_read(control: syntax.Control) -> Iterator[str]:
-    """Every name that an expression of a construct mentions, callees and stages with a version included."""
-    for node in below(control):
-        if isinstance(node, syntax.Name):
-            yield node.text
-        elif isinstance(node, syntax.Versioned):
-            yield node.name
-
-
 def below(root: syntax.Node) -> Iterator[syntax.Node]:
     """A construct and everything in it, in the order of the text."""
     todo: list[object] = [root]

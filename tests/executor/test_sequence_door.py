@@ -196,7 +196,7 @@ def test_a_start_that_fails_started_nothing() -> None:
     following = s.waits(7)
     assert s.end(first, answered=False) == []
     assert [r for r, _ in s.refused()] == [following]
-    assert "its first request failed" in str(s.door._refusal(following))  # type: ignore[arg-type]
+    assert "its first request failed" in str(s.door._refusal(following))  # type: ignore[arg-type]  # a stand-in
     assert s.seats.free == 1
     assert not s.door.sequences
 

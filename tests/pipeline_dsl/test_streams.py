@@ -191,7 +191,7 @@ def test_programs_built_in_python_are_those_of_the_text() -> None:
     write = pp.stage("write", pp.sig(prompt=t.string).to(text=t.stream(t.string)), pp.null())
 
     @pp.pipeline(out=dict(text=t.stream(t.string), all=t.string["N"], none=t.stream(t.i64), who=t.string))
-    def chat(p, prompt: t.string):  # type: ignore[no-untyped-def]
+    def chat(p, prompt: t.string):  # type: ignore[no-untyped-def]  # as users write it
         p.text = write(prompt)
         return dict(text=p.text, all=pp.collect(p.text), none=pp.stream_of(), who=pp.request_id())
 
