@@ -11,6 +11,7 @@ from __future__ import annotations
 import array
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import struct
@@ -24,6 +25,8 @@ from backends.process.channel import LONGEST
 from backends.process.segments import Arena, Attached, SegmentError
 
 from .messages import Frame, Message, encode
+
+_log = logging.getLogger("pipectl")
 
 _HEADER = struct.Struct("<I")
 _READ = 1 << 18
@@ -149,6 +152,9 @@ class Link:
             try:
                 self._frames()
             except (msgspec.DecodeError, SegmentError, ValueError):  # the other side's memory is damaged
+                self.close()
+            except Exception:  # a mistake of ours; half a frame taken is a link that nobody may wait on
+                _log.exception("a message between a frontend and its parent could not be taken")
                 self.close()
             if self.closed:
                 return

@@ -20,8 +20,8 @@ from serving.server import BindError
 
 from .link import Link
 from .messages import FromParent, Listening, Refused, Seen, Start, Stop, from_parent
-from .mirror import Mirror, Readiness
 from .remote import Remote, RemoteFront
+from .remote_repository import Readiness, RemoteRepository
 
 LOOK = 1.0
 """Seconds between two counts of connections."""
@@ -80,13 +80,13 @@ class Frontend:
         self.ending = False
         self.link = Link(sock, from_parent, self._take, self._gone)
         self.listeners: list[Any] = []
-        self._mirror = Mirror()
-        self._remote = Remote(self.link, self._mirror)
+        self._repository = RemoteRepository()
+        self._remote = Remote(self.link, self._repository)
 
     async def listen(self, start: Start) -> None:
         """Open the ports. BindError or AccessError if that is not possible."""
         access = Access(start.tokens)
-        front = RemoteFront(start.options, access, self._mirror, Readiness(self._mirror), self._remote)
+        front = RemoteFront(start.options, access, self._repository, Readiness(self._repository), self._remote)
         if start.grpc is not None:
             from serving.grpc.server import GrpcServer
 

@@ -16,7 +16,7 @@ from serving.tensors import InferAnswer, InferCall
 from .faults import to_error
 from .link import Link
 from .messages import Answer, Ask, Cancel, Credit, Ended, Failed, Message, Shown, Told, who
-from .mirror import Mirror, Readiness
+from .remote_repository import Readiness, RemoteRepository
 from .tensors import Packer, pack_call, unpack_answer
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 class Remote:
     """Asks the parent. `inference` of the frontend, and what answers its other requests."""
 
-    def __init__(self, link: Link, mirror: Mirror) -> None:
+    def __init__(self, link: Link, repository: RemoteRepository) -> None:
         self._link = link
-        self._mirror = mirror
+        self._repository = repository
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[InferAnswer | Told]] = {}
         self._streams: dict[int, asyncio.Queue[InferAnswer | RequestError | None]] = {}
@@ -70,7 +70,7 @@ class Remote:
     def streams(self, model: str, version: str = "") -> bool:
         """Whether a pipeline gives any number of responses; False for one that is not there."""
         try:
-            return self._mirror.catalog.pipeline(model, version).codec.streams
+            return self._repository.catalog.pipeline(model, version).codec.streams
         except RequestError:
             return False
 
@@ -124,7 +124,7 @@ class Remote:
                 if message.number in self._streams:
                     self._streams[message.number].put_nowait(None)
             case Shown():
-                self._mirror.show(message)
+                self._repository.show(message)
 
     def _deliver(self, number: int, answer: InferAnswer | Told) -> None:
         future = self._waiting.get(number)
@@ -149,6 +149,6 @@ class RemoteFront:
 
     options: ServerOptions
     access: Access
-    repository: Mirror
+    repository: RemoteRepository
     health: Readiness
     inference: Remote

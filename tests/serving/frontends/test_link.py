@@ -19,9 +19,9 @@ from serving.frontends.desk import WINDOW, Desk, ListenError
 from serving.frontends.faults import KINDS, to_error, to_failed
 from serving.frontends.link import Link
 from serving.frontends.messages import Ask, Cancel, Failed, Frame, Seen, Stop, encode, from_frontend, from_parent
-from serving.frontends.mirror import Mirror
 from serving.frontends.ports import Port
 from serving.frontends.remote import Remote
+from serving.frontends.remote_repository import RemoteRepository
 from serving.frontends.tensors import INLINE, Packer, pack_answer, pack_call, unpack_answer, unpack_call
 from serving.server import BindError
 from serving.tensors import InferAnswer, InferCall, TensorIn, TensorOut, Wanted
@@ -211,7 +211,7 @@ def test_groups_are_checked_where_the_operations_run(pipe: Any) -> None:
         async with running(pipe) as operations:
             ours, theirs = socket.socketpair()
             desk = Desk(operations, ours)
-            remote = Remote(Link(theirs, from_parent, lambda m: remote.take(m), lambda: None), Mirror())
+            remote = Remote(Link(theirs, from_parent, lambda m: remote.take(m), lambda: None), RemoteRepository())
             call = InferCall("rows", inputs=[TensorIn("x", "FP32", [1, 4], np.zeros(4, np.float32).tobytes())])
             assert (await remote.infer(ANYONE, call)).outputs[0].shape == (1, 4)
             with pytest.raises(RequestError, match="bearer token for `inference`"):
@@ -239,7 +239,9 @@ def test_a_frontend_that_ends_takes_its_requests_along_and_says_so(pipe: Any) ->
                 await asyncio.Event().wait()
 
             operations.inference.infer = never  # type: ignore[method-assign, assignment]  # an engine that takes long
-            remote = Remote(link := Link(theirs, from_parent, lambda m: remote.take(m), lambda: None), Mirror())
+            remote = Remote(
+                link := Link(theirs, from_parent, lambda m: remote.take(m), lambda: None), RemoteRepository()
+            )
             asked = asyncio.create_task(remote.infer(ANYONE, InferCall("rows")))
             await hanging.wait()
             link.close()
@@ -250,6 +252,26 @@ def test_a_frontend_that_ends_takes_its_requests_along_and_says_so(pipe: Any) ->
             asked.cancel()
 
     asyncio.run(cross())
+
+
+def test_a_message_that_can_not_be_taken_ends_the_link(pipe: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Or everybody behind it would wait for ever."""
+
+    async def cross() -> None:
+        async with running(pipe) as operations:
+            ours, theirs = socket.socketpair()
+            desk = Desk(operations, ours)
+
+            def mistaken(message: object) -> None:
+                raise AttributeError("no such field")
+
+            link = Link(theirs, from_parent, mistaken, lambda: None)
+            link.post(Ask(1, None, "grpc", "ServerLive", "", {}, b""))
+            await asyncio.wait_for(desk.gone.wait(), 10)
+            assert link.closed
+
+    asyncio.run(cross())
+    assert "no such field" in caplog.text
 
 
 def test_a_stream_waits_for_its_reader(pipe: Any) -> None:
@@ -269,7 +291,7 @@ def test_a_stream_waits_for_its_reader(pipe: Any) -> None:
             operations.inference.stream = many  # type: ignore[method-assign, assignment]  # a pipeline without an end
             ours, theirs = socket.socketpair()
             desk = Desk(operations, ours)
-            remote = Remote(Link(theirs, from_parent, lambda m: remote.take(m), lambda: None), Mirror())
+            remote = Remote(Link(theirs, from_parent, lambda m: remote.take(m), lambda: None), RemoteRepository())
             answers = remote.stream(ANYONE, InferCall("m"))
             await anext(answers)
             await until(lambda: made == WINDOW + 1)

@@ -18,16 +18,16 @@ from serving.repository import Repository
 from .messages import Pipelines, Shown
 
 
-class MirrorDeployment(Deployment):
+class RemoteDeployment(Deployment):
     """Pipelines that run in the parent: signatures without steps, and no engine."""
 
     def __init__(self, given: Pipelines) -> None:
         self.source = Source(given.path, given.version)
         plans = [decode_signature(data) for data in given.plans]
         pairs = zip(plans, given.repeatable, strict=True)
-        self.served = {plan.name: self._mirrored(plan, repeatable) for plan, repeatable in pairs}
+        self.served = {plan.name: self._served(plan, repeatable) for plan, repeatable in pairs}
 
-    def _mirrored(self, plan: PipelinePlan, repeatable: bool) -> Served:
+    def _served(self, plan: PipelinePlan, repeatable: bool) -> Served:
         return Served(plan.name, self.source.version, plan, PipelineCodec(plan), self, repeatable)
 
 
@@ -35,7 +35,7 @@ def _never(source: Source) -> Plan:
     raise AssertionError(f"{source} is compiled by the parent")
 
 
-class Mirror(Repository):
+class RemoteRepository(Repository):
     """The catalog of the parent; it is changed there."""
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Mirror(Repository):
         self.up: frozenset[str] = frozenset()
         self._ready = False
         self._sources: list[Pipelines] = []
-        self._deployments: tuple[MirrorDeployment, ...] = ()
+        self._deployments: tuple[RemoteDeployment, ...] = ()
 
     def ready(self) -> bool:
         return self._ready
@@ -52,7 +52,7 @@ class Mirror(Repository):
         """Take over what the parent says. Pipelines that did not change stay the same objects."""
         if shown.sources != self._sources or not self._deployments:
             self._sources = shown.sources
-            self._deployments = tuple(MirrorDeployment(given) for given in shown.sources)
+            self._deployments = tuple(RemoteDeployment(given) for given in shown.sources)
         self._ready, self.leaving, self.up = shown.ready, shown.leaving, frozenset(shown.up)
         self.catalog = Catalog(self._deployments, shown.known, growing=shown.growing)
         for call in self.on_change:
@@ -62,15 +62,15 @@ class Mirror(Repository):
 class Readiness:
     """What the parent said last; requests for it go to the parent, this is for those who watch."""
 
-    def __init__(self, mirror: Mirror) -> None:
-        self._mirror = mirror
+    def __init__(self, repository: RemoteRepository) -> None:
+        self._repository = repository
 
     @guarded("health")
     def ready(self, caller: Caller) -> bool:
-        return self._mirror.ready()
+        return self._repository.ready()
 
     @guarded("health")
     def model_ready(self, caller: Caller, name: str, version: str = "") -> bool:
-        if name not in self._mirror.catalog.pipelines and name not in self._mirror.catalog.known:
+        if name not in self._repository.catalog.pipelines and name not in self._repository.catalog.known:
             raise NotFound(f"there is no pipeline `{name}`")
-        return name in self._mirror.up
+        return name in self._repository.up
