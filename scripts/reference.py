@@ -71,7 +71,7 @@ def row(spec: KeySpec) -> tuple[str, ...]:
 def metrics() -> str:
     rows = ((f"`{f.name}`", f.kind, ", ".join(f.labels), f.help) for f in FAMILIES)
     intro = (
-        "# Metrics\n\nMade from `executor/metrics.py` by `scripts/reference.py`. `pipe_*` are in base units; `nv_*`"
+        "# Metrics\n\nMade from `executor/metrics/` by `scripts/reference.py`. `pipe_*` are in base units; `nv_*`"
         " carry the names\nand units of a Triton server, where a pipeline and each of its nodes are models.\n\n"
     )
     return intro + table(("name", "kind", "labels", "meaning"), rows) + "\n"

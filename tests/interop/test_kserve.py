@@ -11,7 +11,7 @@ from pipectl.__main__ import run
 from pipectl.errors import ConversionError
 from pipectl.interop.kserve.conditions import condition_of
 from pipectl.interop.kserve.importing import imported
-from pipectl.interop.kserve.reading import LARGEST, read_graphs
+from pipectl.interop.kserve.reading import MIB, read_graphs
 from pipeline_dsl.check import Options
 from pipeline_dsl.compile import check_text
 from pipeline_dsl.unparse import expression, to_text
@@ -106,7 +106,7 @@ def test_conditions(condition: str, made: str | None) -> None:
         ("a: 1\na: 2", "g.yaml:2:1: `a` is there twice"),
         ("kind: Deployment", "there is no InferenceGraph in it"),
         (b"a: \xff", "g.yaml:1: byte 3 is no UTF-8"),
-        ("#" * (LARGEST + 1), "it is larger than 1 MiB"),
+        ("#" * ((MIB << 20) + 1), "it is larger than 1 MiB"),
         ("[" * 100_000, "g.yaml"),
         ("!!python/object/apply:os.system [ls]", "g.yaml:1:1: could not determine a constructor"),
         (graph("[]"), "node `root`: steps needs a list of steps"),

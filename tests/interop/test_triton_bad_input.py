@@ -10,7 +10,7 @@ import pytest
 from pipectl.__main__ import run
 from pipectl.errors import ConversionError
 from pipectl.interop.triton.importing import imported
-from pipectl.interop.triton.repository import LARGEST, read_repository
+from pipectl.interop.triton.repository import MIB, read_repository
 
 MODEL = """
 backend: "onnxruntime" max_batch_size: 8
@@ -60,7 +60,7 @@ def refused(folder: Path) -> str:
         ("max_batch_size: 1.5", "./m/config.pbtxt:1:17: model `m`:"),
         ("max_batch_size: 99999999999", "Value out of range"),
         (b'name: "\xff"', "./m/config.pbtxt:1: byte 7 is no UTF-8"),
-        (b"#" * (LARGEST + 1), "it is larger than 4 MiB"),
+        (b"#" * ((MIB << 20) + 1), "it is larger than 4 MiB"),
         ('name: "../../m"', "its name is `../../m`, and its folder `m`"),
         (
             'backend: "onnxruntime" default_model_filename: "../secret"',

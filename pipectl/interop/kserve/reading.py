@@ -10,11 +10,13 @@ import networkx as nx
 import yaml
 
 from pipectl.errors import ConversionError
+from pipectl.interop.texts import text_of
 from pipeline_dsl.spell import did_you_mean
 
 from .graph import ROOT, ROUTERS, Graph, Node, Router, Step
 
-LARGEST = 1 << 20
+MIB = 1
+"""Of one file at most."""
 _STEP = (
     *("name", "serviceName", "serviceUrl", "nodeName", "condition", "data", "weight", "dependency"),
     "mapPredictionsToInstances",
@@ -56,18 +58,9 @@ def read_graphs(path: Path) -> list[Graph]:
 
 
 def _documents(path: Path) -> list[Any]:
+    text = text_of(path, MIB, "InferenceGraph")
     try:
-        with path.open("rb") as file:
-            raw = file.read(LARGEST + 1)
-    except OSError as error:
-        raise ConversionError(f"{path}: {(error.strerror or str(error)).lower()}") from error
-    if len(raw) > LARGEST:
-        raise ConversionError(f"{path}: it is larger than 1 MiB, which is no InferenceGraph")
-    try:
-        return list(yaml.load_all(raw.decode("utf-8"), _Loader))
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise ConversionError(f"{path}:{line}: byte {error.start} is no UTF-8", "save it as UTF-8") from error
+        return list(yaml.load_all(text, _Loader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""

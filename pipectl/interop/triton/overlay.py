@@ -97,7 +97,7 @@ def _number(value: Any, field: Any) -> Any:
     inner = field.message_type
     if inner is not None and inner.GetOptions().map_entry:
         values = inner.fields_by_name["value"]
-        return {k: _number(v, values) for k, v in value.items()}
+        return {k: _number(v, values) for k, v in sorted(value.items())}  # protobuf's own order changes by process
     if isinstance(value, list):
         return [_number(item, field) for item in value]
     if inner is not None:

@@ -20,6 +20,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 
 from pipectl.errors import ConversionError
+from pipectl.interop.texts import text_of
 from pipeline_dsl.spell import did_you_mean
 from serving.protocol import message, pool
 
@@ -29,8 +30,8 @@ from .overlay import Data, data_of
 from .reading import Place, named
 
 CONFIG = "config.pbtxt"
-LARGEST = 4 << 20
-"""Bytes of one configuration."""
+MIB = 4
+"""Of one configuration at most."""
 CONFIG_NAME = "inference.ModelConfig"
 
 
@@ -98,25 +99,10 @@ def _guess_backend(data: Data, folder: Path, versions: tuple[int, ...]) -> None:
 
 def read_config(path: Path) -> tuple[Data, list[str]]:
     """What a configuration says, and what is odd about it."""
-    text = _text(path)
+    text = text_of(path, MIB, "model configuration")
     config = _parsed(text, path, message(CONFIG_NAME)())
     doubles = list(_doubles(_parsed(text, path, _listed_maps()())))
     return data_of(config), doubles
-
-
-def _text(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(LARGEST + 1)
-    except OSError as error:
-        raise ConversionError(f"{path}: {(error.strerror or str(error)).lower()}") from error
-    if len(raw) > LARGEST:
-        raise ConversionError(f"{path}: it is larger than 4 MiB, which is no model configuration")
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise ConversionError(f"{path}:{line}: byte {error.start} is no UTF-8", "save it as UTF-8") from error
 
 
 def _parsed(text: str, path: Path, into: Any) -> Any:
