@@ -148,6 +148,12 @@ def _width(text: str) -> int:
     return cell_len(text)
 
 
+def check_folder(path: Path) -> None:
+    """OptionError if there is no folder for a file, before anything runs whose answers would be lost."""
+    if not path.parent.is_dir():
+        raise OptionError(f"can not write `{path}`: there is no folder `{path.parent}`")
+
+
 def opener(path: Path, outputs: Sequence[OutputPlan]) -> Callable[[], Writer]:
     """What makes the writer for a file, by its ending; the file is not touched before it is called.
 
@@ -161,8 +167,7 @@ def opener(path: Path, outputs: Sequence[OutputPlan]) -> Callable[[], Writer]:
     if stream is not None and path.suffix.lower() != ".jsonl":
         hint = "write to a .jsonl file, or choose others with --outputs"
         raise OptionError(f"`{path}` can not hold `{stream.name}`, which is a stream", hint)
-    if not path.parent.is_dir():
-        raise OptionError(f"can not write `{path}`: there is no folder `{path.parent}`")
+    check_folder(path)
     writer = make()
 
     def opened() -> Writer:

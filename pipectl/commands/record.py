@@ -50,7 +50,9 @@ def command(
     """
     from pipectl.app import compile  # noqa: A004 - the public name
     from pipectl.inputs import from_options
+    from pipectl.outputs import check_folder
 
+    check_folder(output)
     plan = compile(file, profile=profile, params=params)
     name = the_one(file, list(plan.pipelines), pipeline)
     asks = list(from_options(plan.pipelines[name], inputs).asks)

@@ -111,6 +111,12 @@ def test_wrong_names(words, call, folder, args, message):
     assert message in done.err
 
 
+def test_a_folder_that_is_not_there_is_told_before_anything_runs(words, call, folder):
+    done = call("record", words, "-i", "text=", "-o", folder / "none" / "r.npz")  # would fail if it ran
+    assert (done.code, "there is no folder" in done.err) == (2, True)
+    assert "the request failed" not in done.err
+
+
 def test_several_requests_are_refused(words, call, folder):
     done = call("record", words, "-i", "text=a", "-i", "text=b", "-o", folder / "r.npz")
     assert (done.code, "make 2 requests" in done.err) == (2, True)
