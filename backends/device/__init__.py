@@ -1,4 +1,8 @@
-"""Where tensors live and work is ordered: `Device`, `Stream`, `Event`, and the host's form of them."""
+"""Where tensors live and work is ordered.
+
+    host            numpy arrays; everything has happened when a call returns
+    Accelerator     `DeviceArray`s in blocks of device memory, streams and events, over a `Driver`: CUDA, or a simulator
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,41 @@ from functools import cache
 
 from backends.base import BackendError
 
-from .base import Device, Event, Stream
+from .accelerator import Accelerator, Landing
+from .array import DeviceArray
+from .driver import DeviceLost, Driver
 from .host import HostDevice
+from .ops import on_device
+from .stream import Event, Stream
 
-__all__ = ["Device", "Event", "HostDevice", "Stream", "device"]
+__all__ = [
+    "Accelerator",
+    "DeviceArray",
+    "DeviceLost",
+    "Driver",
+    "Event",
+    "HostDevice",
+    "Landing",
+    "Stream",
+    "device",
+    "on_device",
+]
 
 
 @cache
-def device(name: str) -> Device:
-    """The device of that name, one object per process. BackendError if this version can not use it."""
+def device(name: str) -> HostDevice | Accelerator:
+    """The device of that name, one object per process: `cpu`, `cuda:1`, `sim:0`.
+
+    BackendError if it can not be used here, with what to do."""
+    kind, _, number = name.partition(":")
     if name == "cpu":
         return HostDevice()
-    raise BackendError(f"device `{name}` is not part of this version", "write `device = cpu`")
+    if kind == "sim":
+        from .sim import driver
+
+        return Accelerator(driver(int(number or 0)))
+    if kind == "cuda":
+        from .cuda import driver as cuda_driver
+
+        return Accelerator(cuda_driver(int(number or 0)))
+    raise BackendError(f"device `{name}` is unknown", "write `device = cpu`, `cuda(0)` or `any`")

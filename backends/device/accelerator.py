@@ -1,0 +1,247 @@
+"""A device other than the host: memory blocks, streams in lanes, and copies that nobody waits for.
+
+    upload      host array -> pinned slab -> device array, ordered on a stream
+    download    device array -> pinned slab, with the event after which it may be read
+    transfer    device array of another device -> device array, directly where the two can, else through the host
+
+All of it is one class for CUDA and the simulator; what differs is in their `Driver`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from backends.values import Array
+
+from .array import DeviceArray, storage
+from .block import Block
+from .driver import DeviceLost, Driver
+from .stream import LOCK, Event, Stream, current
+
+STREAMS = 16
+"""Streams of one device at most, for all lanes together: more only add to what the device must look through."""
+
+
+class Landing(NamedTuple):
+    """A copy on its way to the host: `array` may be read once `event` has passed."""
+
+    array: Array
+    event: Event
+
+
+class Accelerator:
+    """One device."""
+
+    is_host = False
+
+    def __init__(self, driver: Driver, lanes: int = 4) -> None:
+        """`lanes`: batches of one pipeline that may be under way at a time on streams of their own."""
+        self.driver = driver
+        self.name = driver.name
+        self.lock = LOCK
+        self.lanes = lanes
+        self.events = 0
+        """Recorded so far."""
+        self.waits = 0
+        """Of streams for events of others, so far."""
+        self.live_bytes = 0
+        self.peak_bytes = 0
+        self.keeping: deque[Event] = deque()
+        """Events that keep something alive, oldest first."""
+        self.lost: DeviceLost | None = None
+        """Why it can not be used any more."""
+        self._streams: dict[tuple[int, int], Stream] = {}
+        self._count = 0
+        self.side = self.stream()
+        """For odd work: what has no batch of its own."""
+        self.inward = self.stream()
+        """For copies from the host."""
+        self.outward = self.stream()
+        """For copies to the host."""
+
+    @property
+    def xp(self) -> Any:
+        """The module that computes on its arrays: cupy, or numpy."""
+        return self.driver.xp
+
+    def __repr__(self) -> str:
+        return f"Accelerator({self.name})"
+
+    # ---- streams
+
+    def stream(self, high_priority: bool = False, lane: int = 0) -> Stream:
+        """A new stream, never the library's default one."""
+        with self.lock:
+            self._count += 1
+            return Stream(self, self.driver.open_stream(high_priority), self._count - 1, lane)
+
+    def in_lane(self, lane: int, chain: int, high_priority: bool = False) -> Stream:
+        """The stream of a chain of steps in one of the lanes; two chains share one where there are too many."""
+        lane %= self.lanes
+        key = (lane, chain % max(1, STREAMS // self.lanes))
+        with self.lock:
+            found = self._streams.get(key)
+            if found is None:
+                found = self._streams[key] = self.stream(high_priority, lane)
+            return found
+
+    @property
+    def streams_used(self) -> int:
+        """Streams of lanes that work was launched on."""
+        return sum(s.ticks > 0 for s in self._streams.values())
+
+    def synchronize(self) -> None:
+        """Block until everything launched on streams of lanes and the device's own has ended."""
+        for stream in (*self._streams.values(), self.side, self.inward, self.outward):
+            stream.synchronize()
+
+    # ---- memory
+
+    def empty(self, shape: Sequence[int], dtype: Any, stream: Stream | None = None) -> DeviceArray:
+        """A new C-contiguous array with undefined content, ready on `stream` (the calling thread's current one).
+
+        MemoryError where there is none left, after memory kept for later use was given back."""
+        stream = stream or self.current()
+        wanted, shape = np.dtype(dtype), tuple(shape)
+        held = storage(wanted)
+        nbytes = prod(shape) * held.itemsize
+        with self.lock:
+            block = Block(self, self._allocate(nbytes, stream), nbytes, stream)
+            self.live_bytes += nbytes
+            self.peak_bytes = max(self.peak_bytes, self.live_bytes)
+            return DeviceArray(self.driver.view(block.memory, shape, held), block, wanted)
+
+    def _allocate(self, nbytes: int, stream: Stream) -> Any:
+        try:
+            return self.driver.allocate(nbytes, stream.handle)
+        except MemoryError:
+            self.driver.trim()
+        return self.driver.allocate(nbytes, stream.handle)
+
+    def adopt(self, value: Any, stream: Stream | None = None, dtype: Any = None) -> DeviceArray:
+        """An array that another library allocated and wrote on `stream`, without a copy.
+
+        `dtype`: what its items mean, where the library stores them as integers. TypeError if it is not on this
+        device."""
+        stream = stream or self.current()
+        if not self.driver.holds(value):
+            raise TypeError(f"{type(value).__name__} is not in the memory of {self.name}")
+        data = self.driver.adopt(value)
+        with self.lock:
+            stream.launched()
+            block = Block(self, None, int(data.nbytes), stream, owner=value)
+            self.live_bytes += block.nbytes
+            self.peak_bytes = max(self.peak_bytes, self.live_bytes)
+        return DeviceArray(data, block, np.dtype(dtype or data.dtype))
+
+    def current(self) -> Stream:
+        """The stream that the calling thread works on, if it is this device's; else `side`."""
+        return current(self)
+
+    def memory(self) -> tuple[int, int]:
+        """(bytes in use, bytes in all); zeros where unknown."""
+        return self.driver.memory()
+
+    def trim(self) -> None:
+        """Wait for what runs, and give back memory that is kept for later use."""
+        self.synchronize()
+        self.driver.trim()
+
+    def sweep(self) -> bool:
+        """Let go what was kept for work that has ended; whether something is still kept. Never blocks."""
+        with self.lock:
+            while self.keeping and self.keeping[0].ready():
+                self.keeping.popleft()
+            return bool(self.keeping)
+
+    # ---- copies
+
+    def upload(self, array: Array, stream: Stream | None = None) -> DeviceArray:
+        """A host array on this device, ready on `stream`. The caller may change or drop `array` at once."""
+        stream = stream or self.current()
+        made = self.empty(array.shape, array.dtype, stream)
+        if not array.size:
+            return made
+        held = storage(array.dtype)
+        slab = self.pinned_array(array.shape, held)
+        np.copyto(slab, array.view(held) if held != array.dtype else array)
+        with self.lock:
+            stream.order(writes=[made])
+            self.driver.upload(stream.handle, made.data, slab)
+            stream.keep(slab)
+            stream.launched(writes=[made])
+        return made
+
+    def download(self, array: DeviceArray, stream: Stream | None = None) -> Landing:
+        """A copy of a device array on its way to the host, on the stream for that."""
+        stream = stream or self.outward
+        target = self.pinned_array(array.shape, storage(array.dtype))
+        with self.lock:
+            stream.order(reads=[array])
+            if array.size:
+                self.driver.download(stream.handle, target, array.data)
+            stream.launched(reads=[array])
+            stream.keep(target, array)
+            event = stream.record()
+        return Landing(target.view(array.dtype) if target.dtype != array.dtype else target, event)
+
+    def transfer(self, array: DeviceArray, stream: Stream | None = None) -> DeviceArray:
+        """An array of another device on this one, ready on `stream`."""
+        stream = stream or self.current()
+        other = array.block.device
+        if other is self:
+            return array
+        made = self.empty(array.shape, array.dtype, stream)
+        leaving = other.outward
+        with self.lock:
+            leaving.order(reads=[array])
+            event = leaving.record()
+            stream.wait(event)
+            stream.order(writes=[made])
+            if self.driver.transfer(stream.handle, made.data, array.data, other.driver):
+                stream.launched(writes=[made])
+                stream.keep(array)
+                array.block.was_read(stream, stream.ticks)
+                return made
+        landing = other.download(array)
+        with self.lock:
+            slab = landing.array.view(storage(array.dtype))
+            stream.wait(landing.event)
+            self.driver.upload(stream.handle, made.data, slab)
+            stream.keep(slab)
+            stream.launched(writes=[made])
+        return made
+
+    def pinned_array(self, shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
+        """A host array in memory that copies may use while the caller goes on."""
+        count = prod(shape)
+        if not count:
+            return np.empty(tuple(shape), dtype)
+        made: Array = np.frombuffer(self.driver.pinned(count * dtype.itemsize), dtype, count)
+        return made.reshape(tuple(shape))
+
+    # ---- computing
+
+    def compute(
+        self,
+        shape: Sequence[int],
+        dtype: Any,
+        work: Callable[..., None],
+        reads: Sequence[DeviceArray],
+        stream: Stream | None = None,
+    ) -> DeviceArray:
+        """A new array that `work(out, *reads)` fills, ordered on `stream`."""
+        stream = stream or self.current()
+        made = self.empty(shape, dtype, stream)
+        if made.size:
+            stream.launch(work, writes=[made], reads=reads)
+        return made
+
+    def close(self) -> None:
+        """Release everything; nothing is running."""
+        self.driver.close()
