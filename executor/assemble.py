@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from backends.checks import OutputError
+from backends.device import on_device
 from backends.values import Array, Ragged, Value
 from pipeline_dsl.ir import Binding
 from pipeline_dsl.plan import PortPlan, StagePlan
@@ -247,7 +248,7 @@ class Assembler:
         """A ragged output with its real lengths; what is padded holds the port's filler behind them.
 
         Without that, what a stage sees behind the end of a row would depend on the rows it was batched with."""
-        if isinstance(value, np.ndarray):
+        if isinstance(value, np.ndarray) or on_device(value):
             array, value = value, self._ragged(port, value, gathered.lengths)
             returned = (p for p, x in zip(self.stage.inputs, gathered.inputs) if x is array and not p.filled)
             value.fill = next((p.pad_value for p in returned), None)
@@ -256,7 +257,7 @@ class Assembler:
         if value.padded_form is not None:
             if value.fill is None:
                 value = value.cleaned(port.pad_value)
-            value.padded_form.flags.writeable = False
+            _close(value.padded_form)
         made: Ragged = value
         return made
 
@@ -264,7 +265,7 @@ class Assembler:
         """A packed or padded output with its real lengths. OutputError if they do not add up."""
         if port.form != "packed":
             return unpadded(port, value, lengths)
-        value.flags.writeable = False
+        _close(value)
         offsets = np.asarray(offsets_of(real_lengths(port, lengths).tolist()), np.int64)
         if offsets[-1] != len(value):
             message = f"{offsets[-1]} packed items are expected, the sum of its rows' lengths, found {len(value)}"
@@ -285,6 +286,12 @@ def scatter(outputs: Sequence[Value], offsets: Offsets, binding: Binding, lo: in
     return tuple(
         [Jagged(v[first:last], own) if type(v) is Ragged else Stack(v[first:last], own, v, first) for v in outputs]
     )
+
+
+def _close(array: Any) -> None:
+    """Let nobody write it."""
+    if isinstance(array, np.ndarray):
+        array.flags.writeable = False
 
 
 def shared_value(value: Value, port: PortPlan) -> Value:

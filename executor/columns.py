@@ -20,6 +20,8 @@ from typing import Protocol
 
 import numpy as np
 
+from backends.device import DeviceArray
+from backends.device.ops import concatenate, take
 from backends.values import Array, Ragged, Value
 
 Offsets = Sequence[int]
@@ -103,11 +105,11 @@ class Stack:
 
     def take(self, indices: Sequence[int], copies: CopySink, reason: str) -> Stack:
         if self.offsets is None:
-            array = self.array[list(indices)]
+            array = take(self.array, indices)
             offsets = None
         else:
             rows, offsets = rows_of(indices, self.offsets)
-            array = self.array[rows]
+            array = take(self.array, rows)
         copies.copied(size_of(array), reason)
         return Stack(array, offsets)
 
@@ -181,7 +183,7 @@ Column = Items | Stack | Jagged | Same
 
 def size_of(value: Value) -> int:
     """Bytes of tensor data in a value; text and Python scalars count what is cheap to know."""
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray | DeviceArray):
         return int(value.nbytes)
     if isinstance(value, (bytes, str)):
         return len(value)
@@ -231,8 +233,7 @@ def concat_arrays(stacks: Sequence[Stack], copies: CopySink, reason: str) -> Sta
     slab = first.slab
     for part in stacks:
         if part.slab is not slab or part.lo != end:
-            array = np.concatenate([part.array for part in stacks])
-            array.flags.writeable = False
+            array = concatenate([part.array for part in stacks])
             copies.copied(size_of(array), reason)
             return Stack(array, None)
         end += len(part.array)
@@ -245,7 +246,7 @@ def concat_ragged(parts: Sequence[Ragged], copies: CopySink, reason: str) -> Rag
         return parts[0]
     if all(p.is_packed for p in parts):
         values, offsets = zip(*(p.packed() for p in parts))
-        joined = np.concatenate(values)
+        joined = concatenate(values)
         copies.copied(size_of(joined), reason)
         return Ragged(values=joined, offsets=np.asarray(joined_offsets([o.tolist() for o in offsets]), np.int64))
     return Ragged([row for part in parts for row in part])

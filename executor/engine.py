@@ -92,7 +92,10 @@ class Engine:
         for door in self.doors.values():
             if isinstance(door, SequenceDoor):
                 door.wake = partial(self._call_door, door)
-        self.flow = Flow(self.clock, self.lock, self._workers, self.end, self._rested, recorder, tap)
+        accelerated = not all(stage.on_host for stage in plan.stages)
+        self.flow = Flow(
+            self.clock, self.lock, self._workers, self.end, self._rested, recorder, tap, accelerated=accelerated
+        )
         for name, pipeline in plan.pipelines.items():
             if any(output.type.stream for output in pipeline.outputs):
                 self.flow.streams.declare(name)
@@ -106,11 +109,13 @@ class Engine:
         if self._state != "new":
             raise Unavailable(f"the engine is {self._state}; it can not be started again")
         check_waits(self.plan)
-        load(self.stages, self.plan.hardware)
+        load(self.stages, self.plan.hardware, getattr(self.plan, "serial", False))
         for stage in self.stages:
             budget = RetryBudget()  # of its own: what one stage raises must not cost the requests of another
             for slot in stage.slots:
                 slot.run = run_of(stage)(stage, slot, self.clock.now, budget, self.recorder, self._workers.put)
+                if slot.site is not None:
+                    slot.site.keep_books(slot.run, self.recorder)
         slots = sum(len(s.slots) for s in self.stages)
         self._workers.grow(max(self.plan.hardware.cores, min(slots, MAX_THREADS)))
         for pipeline in self.plan.pipelines.values():
@@ -150,7 +155,7 @@ class Engine:
         if self._sequences_go_on and any(d.open for d in self.doors.values() if isinstance(d, SequenceDoor)):
             return False
         resting = not any(map(len, self.doors.values())) and all(len(s.free) == len(s.slots) for s in self.stages)
-        resting = resting and not any(slot.calls for s in self.stages for slot in s.slots)
+        resting = resting and not any(slot.busy for s in self.stages for slot in s.slots)
         return resting and not self.flow.shadows
 
     def stop(self, timeout: float = 5.0) -> None:
@@ -173,6 +178,8 @@ class Engine:
         self.clock.close()
         self._workers.stop(timeout)
         self.flow.pump.close(self.stages)
+        if self.flow.reaper is not None:
+            self.flow.reaper.stop(timeout)
         if not loading:  # else `start` finds out that it was stopped
             unload(self.stages, timeout)
 

@@ -152,7 +152,7 @@ class Run:
         self.ledger.batch(parts, gathered, stats, start, end)
         if self.budget.tokens < RETRY_BURST:
             self.budget.earn()
-        if stage.learns:
+        if stage.learns and self.slot.site is None:
             stage.rhythm.served(end - start)
         self._spread(parts, gathered, result)
 
@@ -171,7 +171,7 @@ class Run:
         else:
             batch = Batch(gathered.inputs, gathered.rows, stream=slot.stream)
         try:
-            made = slot.instance.execute(batch)
+            made = slot.execute(batch)
         except Exception:
             raise
         except BaseException as error:  # sys.exit and the like: it ends the request, not this thread

@@ -16,12 +16,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+from backends.device import DeviceLost
+
 from .batcher import Entry
 from .clock import Clock
 from .cohort import NEVER, Cohort, Layout
 from .columns import Copies
+from .devices import Landings, Reaper, Site, hosted
+from .devices.site import Booking
 from .element import Element
-from .errors import DeadlineExceeded, Overloaded, StageFailed
+from .errors import DeadlineExceeded, Overloaded, StageFailed, StageUnavailable
 from .join import Columns
 from .node import Call, Edge, Going, Node
 from .order import Order
@@ -57,9 +61,11 @@ class Flow:
         rested: Callable[[], None],
         recorder: Recorder | None = None,
         tap: Tap | None = None,
+        *,
+        accelerated: bool = False,
     ) -> None:
         """`end` ends elements; `rested` is called with the lock held after an instance was freed. `tap` sees every
-        call's values."""
+        call's values. `accelerated`: stages may run on devices other than the host."""
         self.clock = clock
         self.lock = lock
         self.workers = workers
@@ -76,6 +82,8 @@ class Flow:
         self.tally = Tally(lock)
         self.pump = Pump(self)
         self.streams = StreamStats()
+        self.reaper = Reaper() if accelerated else None
+        self.landings = Landings(self.reaper) if self.reaper is not None else None
 
     def enter(self, edges: Sequence[Edge], cohort: Cohort) -> None:
         """Let a cohort in along the edges of a pipeline's inputs."""
@@ -122,6 +130,8 @@ class Flow:
                         cohort = found
                     else:
                         continue
+                    if node.lands and self._lands(node, cohort):
+                        continue
                     if node.stage is not None and not node.background:  # as its `arrive` does, without a call
                         passage.ready.append((node, cohort))  # type: ignore[arg-type]  # only calls have a stage
                     else:
@@ -131,6 +141,90 @@ class Flow:
             if not todo:
                 return
             edges, layout, columns = todo.pop()
+
+    # ---- devices
+
+    def _lands(self, node: Node, cohort: Cohort) -> bool:
+        """Whether it waits for values on their way to the host; it goes on by itself then."""
+        assert self.landings is not None, "nothing lies on a device"
+        copies = Copies()
+        flies = self.landings.begin(cohort, node.lands, copies, partial(self._landed, node))
+        if flies:
+            self.tally.copied(node.name, copies)
+        return flies
+
+    def _landed(self, node: Node, cohort: Cohort, error: Exception | None) -> None:
+        """Reaper: what a cohort waited for has arrived, or never will."""
+        self.workers.put(partial(self._arrived, node, cohort, error))
+
+    def _arrived(self, node: Node, cohort: Cohort, error: Exception | None) -> None:
+        if error is not None:
+            self._device_failed(node, cohort.layout.owners, error)
+            return
+        passage = Passage(self)
+        try:
+            if isinstance(node, Call) and not node.background:
+                passage.ready.append((node, cohort))
+            else:
+                for edges, layout, columns in node.arrive(cohort, passage):
+                    self.propagate(edges, layout, columns, passage)
+        except Exception as mistake:  # out of memory, mostly: no request may hang for it
+            self.internal_error(node, cohort.layout.owners, mistake)
+        self._leave(passage)
+
+    def _launch(self, stage: StageRuntime, slot: Slot, site: Site, entries: list[Entry]) -> None:
+        """Worker: run a group on a device, as far as that can be done without waiting for it."""
+        assert self.reaper is not None, "nothing runs on a device"
+        try:
+            event = site.run(slot, entries)
+        except DeviceLost as error:
+            self._lost(site, error)
+            raise
+        with self.lock:
+            site.flying += 1
+        self.reaper.watch(event, partial(self._ended, stage, slot, site.launched(slot)))
+
+    def _ended(self, stage: StageRuntime, slot: Slot, batches: list[Booking], error: Exception | None) -> None:
+        """Reaper: a group that was launched has ended."""
+        site = slot.site
+        assert site is not None, "only launched batches end later"
+        now = self.clock.now()
+        if error is None:
+            site.book(batches, now)
+        else:
+            if isinstance(error, DeviceLost):
+                self._lost(site, error)
+            for parts, *_ in batches:
+                for node, cohort, _ in parts:
+                    self._device_failed(node, cohort.layout.owners, error)
+        with self.lock:
+            late = self._next_in_line(stage.claim, now) if stage.claim is not None else []
+            if stage.ended(slot):
+                late += self._dispatch(stage, now)
+                self.pump.resume(stage, slot)
+            self.rested()
+        site.device.sweep()
+        if late:
+            self.end(late)
+
+    def _lost(self, site: Site, error: DeviceLost) -> None:
+        """A device can not be used any more."""
+        site.device.lost = site.device.lost or error
+
+    def _device_failed(self, node: Node, owners: Sequence[Element], cause: Exception) -> None:
+        """End elements for work that failed on a device after it was launched."""
+        lost = isinstance(cause, DeviceLost)
+        kind = StageUnavailable if lost else StageFailed
+        text = f"its device failed: {type(cause).__name__}: {cause}"
+        if lost:
+            text += "; the device can be used again by a new process only"
+        ended: Ends = []
+        for owner in owners:
+            if not owner.done:
+                error = kind(text, pipeline=owner.pipeline, node=node.name, request_id=owner.id)
+                error.__cause__ = cause
+                ended.append((owner, error))
+        self.end(ended)
 
     def _joined(self, node: Node, side: int, layout: Layout, columns: Columns) -> Cohort | None:
         """One side of a node with several; the cohort it completes, if any."""
@@ -157,9 +251,14 @@ class Flow:
         run = slot.run
         if self.tap is not None:
             for entry in entries:
-                self.tap.entered(entry.node, entry.cohort)
+                cohort = entry.cohort
+                self.tap.entered(entry.node, cohort if self.reaper is None else _on_host(cohort))
+        site = slot.site
         try:
-            run.run(entries)
+            if site is None:
+                run.run(entries)
+            else:
+                self._launch(stage, slot, site, entries)
         except Exception as error:  # ours, not the stage's: no request may hang for it
             for entry in entries:
                 self.internal_error(entry.node, entry.cohort.layout.owners, error)
@@ -219,7 +318,7 @@ class Flow:
     def _show(self, tap: Tap, run: Run) -> None:
         """What a group came to, before it goes on and requests are answered."""
         for node, layout, columns in run.produced:
-            tap.made(node, layout, columns)
+            tap.made(node, layout, columns if self.reaper is None else hosted(columns))
         for failed in run.failed:
             tap.failed(failed.element, failed.error)
 
@@ -257,8 +356,8 @@ class Flow:
         run_on = slot is not None and slot.thread is None
         with self.lock:
             if slot is not None and stage is not None and not (slot.ready and self.pump.goes_on(stage, slot, advanced)):
-                stage.free.append(slot)
-                if stage.claim is not None:
+                stage.release(slot)
+                if stage.claim is not None and slot.site is None:
                     refused += self._next_in_line(stage.claim, now)
             for entry in entries:
                 target = entry.node.stage
@@ -360,6 +459,10 @@ class Flow:
             stage.drop_dead()
         if after.counts:
             self.tally.events.update(after.counts)
+
+
+def _on_host(cohort: Cohort) -> Cohort:
+    return Cohort(cohort.layout, hosted(cohort.columns))
 
 
 def _all_fail(entry: Entry, error: Any) -> Ends:

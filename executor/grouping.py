@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from backends.device import DeviceArray
 from backends.values import Ragged, Value
 from pipeline_dsl.ir import Binding
 from pipeline_dsl.plan import PortPlan, StagePlan
@@ -108,7 +109,7 @@ def _shared(column: Column, elements: int) -> list[Hashable]:
 
 def _identity(value: Value, held: bool) -> Hashable:
     """Equal for values that are the same. `held`: somebody keeps the object, so that its id is its own."""
-    if isinstance(value, np.ndarray | Ragged):
+    if isinstance(value, np.ndarray | DeviceArray | Ragged):
         return id(value) if held else object()
     if isinstance(value, dict | list | tuple):
         return id(value)

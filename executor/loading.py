@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 import backends
-from backends.base import BackendError, InstanceConfig
+from backends.base import BackendError, Instance, InstanceConfig
 from backends.device import device
 from backends.generators import check_of, reads_streams
 from backends.process import ProcessInstance, load_isolated
@@ -19,16 +19,17 @@ from backends.states import with_states
 from pipeline_dsl.plan import Hardware, StagePlan
 
 from .columns import Copies
+from .devices import site_of
 from .errors import LoadError
 from .stage import Slot, StageRuntime
 from .warmup import warm_up
 from .workers import Worker
 
 
-def load(stages: Sequence[StageRuntime], hardware: Hardware) -> None:
+def load(stages: Sequence[StageRuntime], hardware: Hardware, serial: bool = False) -> None:
     """Give every stage its instances. LoadError for the first stage that fails, with all others closed again."""
     with ThreadPoolExecutor(max(1, hardware.cores), thread_name_prefix="pipectl-load") as pool:
-        waiting = [(s, pool.submit(_load_one, s, i)) for s in stages for i in range(s.plan.instances)]
+        waiting = [(s, pool.submit(_load_one, s, i, serial)) for s in stages for i in range(s.plan.instances)]
         errors: list[LoadError] = []
         try:
             for stage, future in waiting:
@@ -74,12 +75,12 @@ def unload(stages: Sequence[StageRuntime], timeout: float = 5.0) -> None:
         stage.slots, stage.free = [], []
 
 
-def _load_one(stage: StageRuntime, index: int) -> Slot:
+def _load_one(stage: StageRuntime, index: int, serial: bool) -> Slot:
     plan = stage.plan
     start = time.monotonic()
     thread = Worker(f"pipectl-{plan.name}-{index}")  # an instance is loaded where it may have to stay
     try:
-        slot: Slot = thread.call(lambda: _open(plan, index))
+        slot: Slot = thread.call(lambda: _open(plan, index, serial))
     except BackendError as error:
         thread.stop(1.0)
         raise LoadError(plan.name, str(error).removeprefix(f"stage `{plan.name}`: "), error.hint) from error
@@ -94,14 +95,36 @@ def _load_one(stage: StageRuntime, index: int) -> Slot:
     return slot
 
 
-def _open(plan: StagePlan, index: int) -> Slot:
+def device_of(devices: str, index: int) -> str:
+    """The device of one instance: those of a stage that has several take turns."""
+    kind, _, numbers = devices.partition(":")
+    several = numbers.split(",")
+    return f"{kind}:{several[index % len(several)]}" if numbers else devices
+
+
+def _simulated(plan: StagePlan, config: InstanceConfig) -> Instance:
+    from backends.device.sim.instance import load as load_simulated
+
+    made: Instance = load_simulated(plan, config, backends.load(plan.backend))
+    return made
+
+
+def _open(plan: StagePlan, index: int, serial: bool) -> Slot:
     """A warm instance."""
     plan = with_states(plan)
     copies = Copies()
-    config = InstanceConfig(index, plan.device, plan.threads or 1, copies.copied)
-    stream = device(plan.device).stream()
-    instance = load_isolated(plan, config) if plan.isolate else backends.load(plan.backend).load(plan, config)
-    slot = Slot(index, instance, check_of(plan, copies.copied), copies, stream)
+    name = device_of(plan.device, index)
+    config = InstanceConfig(index, name, plan.threads or 1, copies.copied)
+    place = device(name)
+    instance: Instance
+    if plan.isolate:
+        instance = load_isolated(plan, config)
+    elif name.startswith("sim"):
+        instance = _simulated(plan, config)
+    else:
+        instance = backends.load(plan.backend).load(plan, config)
+    site = site_of(place, instance, plan, index, serial)
+    slot = Slot(index, instance, check_of(plan, copies.copied), copies, None, site=site)
     try:
         warm_up(plan, slot)
     except (Exception, SystemExit) as error:

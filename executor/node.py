@@ -50,7 +50,7 @@ Going = tuple[Sequence[Edge], Layout, Columns]
 class Node:
     """One place that cohorts arrive at; what it is called, what it reads and who reads it."""
 
-    __slots__ = ("arguments", "background", "direct", "edges", "inner", "join", "name", "stage", "then")
+    __slots__ = ("arguments", "background", "direct", "edges", "inner", "join", "lands", "name", "stage", "then")
 
     def __init__(self, name: str, arguments: Arguments, sides: int) -> None:
         self.name = name
@@ -64,6 +64,8 @@ class Node:
         """It is served when nothing else waits."""
         self.inner = False
         """Its elements are children."""
+        self.lands: tuple[int, ...] = ()
+        """Arguments that must be on the host when a cohort arrives; none where nothing is ever elsewhere."""
         self.then: Call | None = None
         """The one call that all it makes goes to as it is, if that is so: nothing is to be looked at on the way."""
 
@@ -74,6 +76,10 @@ class Node:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name})"
+
+    def reads(self) -> Sequence[int]:
+        """The arguments whose values are looked at on the host; others may lie on a device."""
+        return range(len(self.arguments))
 
     def cohort(self, layout: Layout, sides: Sequence[Columns]) -> Cohort:
         """The cohort that the columns of all sides make here, constants filled in."""
@@ -89,7 +95,7 @@ class Node:
 class Call(Node):
     """A call site of a stage."""
 
-    __slots__ = ("binding", "priority", "timeout_ns")
+    __slots__ = ("binding", "chain", "critical", "priority", "timeout_ns")
 
     stage: StageRuntime
 
@@ -100,6 +106,16 @@ class Call(Node):
         self.binding: Binding = step.binding
         self.timeout_ns = step.timeout_ns
         self.priority = step.priority
+        self.chain = max(getattr(step, "stream", 0), 0)
+        """The stream of its lane that it runs on, on an accelerator."""
+        self.critical = False
+        """That stream goes before others."""
+
+    def reads(self) -> Sequence[int]:
+        plan = self.stage.plan
+        if plan.on_host or self.stage.cache is not None:
+            return super().reads()
+        return [i for i, port in enumerate(plan.inputs) if port.form in ("scalar", "object")]
 
     def arrive(self, cohort: Cohort, passage: Passage) -> Sequence[Going]:
         if self.background:
@@ -176,6 +192,9 @@ class Yield(Node):
         super().__init__(construct.name, arguments, sides)
         self.construct = construct
 
+    def reads(self) -> Sequence[int]:
+        return ()
+
     def arrive(self, cohort: Cohort, passage: Passage) -> Sequence[Going]:
         return ((self.construct.edges, cohort.layout, cohort.columns),)
 
@@ -185,7 +204,7 @@ def _straight(edges: tuple[Edge, ...]) -> Call | None:
     if len(edges) != 1 or edges[0].columns is not None:
         return None
     target = edges[0].target
-    as_it_is = target.join is None and target.direct and not target.background
+    as_it_is = target.join is None and target.direct and not (target.background or target.lands)
     return target if isinstance(target, Call) and as_it_is else None
 
 

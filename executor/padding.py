@@ -55,7 +55,8 @@ def laid_out(port: PortPlan, value: Ragged, axis: int, length: int | None, copie
             held = value.holds_padded(port.pad_value, length)
             array = value.padded(port.pad_value, length)
             if not held:
-                array.flags.writeable = False
+                if isinstance(array, np.ndarray):
+                    array.flags.writeable = False
                 copies.copied(size_of(array), "pad")
             return array
         return _pad_axis(port, value, axis, length or 0, copies)

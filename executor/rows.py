@@ -7,9 +7,12 @@ lies that way; otherwise one array is made, which the caller counts.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from backends.device import DeviceArray
+from backends.device.ops import concatenate, stack
 from backends.values import Array, Ragged, Value
 from pipeline_dsl.ir import Binding
 from pipeline_dsl.plan import PortPlan
@@ -34,11 +37,10 @@ def dense_rows(column: Items | Stack | Jagged, binding: Binding, port: PortPlan)
     if binding == "rows":
         return _rows_of_elements(column)
     if isinstance(column, Stack):
-        return column if column.offsets is None else Stack(np.stack(_elements(column)), None)
+        return column if column.offsets is None else Stack(stack(_elements(column)), None)
     if isinstance(column, Items):
         return Stack(_stacked(column.items, port), None)
-    rows = _elements(column)
-    return Stack(np.stack(rows), None)
+    return Stack(stack(_elements(column)), None)
 
 
 def _rows_of_elements(column: Items | Stack | Jagged) -> Stack:
@@ -54,12 +56,12 @@ def _rows_of_elements(column: Items | Stack | Jagged) -> Stack:
     items = column.items
     if len(items) == 1:
         return Stack(items[0], (0, len(items[0])))
-    return Stack(np.concatenate(items), offsets_of([len(a) for a in items]))
+    return Stack(concatenate(items), offsets_of([len(a) for a in items]))
 
 
 def _stacked(items: list[Value], port: PortPlan) -> Array:
     """Single values as rows of one array."""
-    if port.type.rank == 1 and not isinstance(items[0], np.ndarray):
+    if port.type.rank == 1 and not isinstance(items[0], np.ndarray | DeviceArray):
         made: Array = np.empty(len(items), port.type.dtype.numpy)
         if port.type.dtype.numeric:
             made[:] = items
@@ -70,7 +72,8 @@ def _stacked(items: list[Value], port: PortPlan) -> Array:
     if len(items) == 1:
         only: Array = items[0][None]
         return only
-    return np.stack(items)
+    made = stack(items)
+    return made
 
 
 def _elements(column: Column) -> list[Value]:
@@ -110,8 +113,9 @@ def as_ragged(value: Value) -> Ragged:
     """A value with rows of unequal, or equal, size as `Ragged`."""
     if isinstance(value, Ragged):
         return value
-    if isinstance(value, np.ndarray) and value.ndim >= 2:
-        return Ragged(padded=value, lengths=np.full(len(value), value.shape[1], np.int64))
+    if isinstance(value, np.ndarray | DeviceArray) and value.ndim >= 2:
+        array: Any = value
+        return Ragged(padded=array, lengths=np.full(len(array), array.shape[1], np.int64))
     return Ragged(list(value))
 
 

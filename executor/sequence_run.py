@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backends.base import BatchResult, Elements, StageDied
+from backends.device.ops import on_device, placed, take
 from backends.states import CONTROLS, with_states
 from backends.values import InvalidInput, Ragged, Value
 from pipeline_dsl.plan import PortPlan
@@ -211,9 +212,7 @@ def _placed(value: Value, port: PortPlan, rows: list[int], total: int, stats: Co
             whole[row] = item
         return Ragged(whole)
     fill = {"string": "", "bytes": b"", "json": None}.get(port.type.dtype.name, 0)
-    made = np.full((total, *value.shape[1:]), fill, value.dtype)
-    made[rows] = value
-    made.flags.writeable = False
+    made = placed(value, rows, total, fill)
     stats.copied(size_of(made), "state")
     return made
 
@@ -224,7 +223,7 @@ def _taken(value: Value, port: PortPlan, rows: list[int], stats: CopySink) -> Va
         return value
     if isinstance(value, Ragged):
         return value.take(rows)
-    made = value[rows]
+    made = take(value, rows)
     stats.copied(size_of(made), "state")
     return made
 
@@ -232,6 +231,8 @@ def _taken(value: Value, port: PortPlan, rows: list[int], stats: CopySink) -> Va
 def _own(states: Value, row: int, stats: CopySink) -> Value:
     """One row of a state in memory of its own, so that a sequence does not keep those of its neighbours."""
     value = states[row]
+    if on_device(value):
+        return take(states, [row])[0] if len(states) > 1 else value
     if not isinstance(value, np.ndarray):
         return value.item() if isinstance(value, np.generic) else value
     if len(states) > 1:

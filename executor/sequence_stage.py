@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from backends.device.ops import on_device, placed, stack
 from backends.states import initial
 from backends.values import Array, Value
 from pipeline_dsl.plan import StagePlan
@@ -116,12 +117,15 @@ def _seat(entry: Entry) -> Seat:
 
 
 def _shapes(states: tuple[Value, ...]) -> Hashable:
-    return tuple(np.shape(s) if isinstance(s, np.ndarray) else () for s in states)
+    return tuple(getattr(s, "shape", ()) for s in states)
 
 
-def spread(values: list[Value], rows: list[int], total: int, fill: Value, dtype: Any) -> Array:
+def spread(values: list[Value], rows: list[int], total: int, fill: Value, dtype: Any) -> Any:
     """One array with a value at each of `rows`, and the filler elsewhere."""
     first = values[0]
+    if any(map(on_device, values)):
+        together = stack([v if on_device(v) else np.asarray(v, dtype) for v in values])
+        return placed(together, rows, total, 0 if np.ndim(fill) else fill)
     if total == len(values) == 1:
         made: Array = np.empty((1, *np.shape(first)) if isinstance(first, np.ndarray) else 1, dtype)
     elif isinstance(first, np.ndarray):

@@ -11,9 +11,8 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
-from backends.base import Instance
+from backends.base import Batch, BatchResult, Instance
 from backends.checks import OutputCheck
-from backends.device import Stream
 from backends.generators import StreamCheck, reads_streams, streams
 from pipeline_dsl.plan import LevelPolicy, StagePlan
 
@@ -32,6 +31,7 @@ from .stats import NodeStats
 from .workers import Worker
 
 if TYPE_CHECKING:
+    from .devices.site import Site
     from .execute import Run
     from .streaming.call import StreamingCall
 
@@ -47,10 +47,12 @@ class Slot:
         "calls",
         "check",
         "copies",
+        "execute",
         "index",
         "instance",
         "ready",
         "run",
+        "site",
         "stats",
         "stream",
         "thread",
@@ -64,13 +66,18 @@ class Slot:
         instance: Instance,
         check: OutputCheck | StreamCheck,
         copies: Copies,
-        stream: Stream,
+        stream: Any,
         thread: Worker | None = None,
+        site: Site | None = None,
     ) -> None:
         self.index = index
         self.instance = instance
         self.stream = stream
-        """Its own stream on its device: batches are ready on it, and so must results be."""
+        """That of the batch at hand: inputs are ready on it, and so must results be. None on the host."""
+        self.site = site
+        """Its place on an accelerator; None on the host."""
+        self.execute: Callable[[Batch], BatchResult] = instance.execute if site is None else site.execute
+        """One call of the instance."""
         self.check = check
         self.copies = copies
         """What the instance and the check copied in the batch at hand."""
@@ -86,6 +93,11 @@ class Slot:
         self.stats: dict[str, NodeStats] = {}
         self.ticket = 0
         """Of the batch at hand, where results must keep their order."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether something of it goes on behind what it is asked to do: batches on a device, calls with streams."""
+        return bool(self.calls) or (self.site is not None and self.site.flying > 0)
 
 
 class StageRuntime:
@@ -320,6 +332,25 @@ class StageRuntime:
         if self.order is not None:
             slot.ticket = self.order.ticket()
         return slot
+
+    def release(self, slot: Slot) -> None:
+        """An instance is done with a group: it is free, unless as many of its batches are under way as may be.
+        (locked)"""
+        site = slot.site
+        if site is not None and site.flying >= site.depth:
+            site.parked = True
+        else:
+            self.free.append(slot)
+
+    def ended(self, slot: Slot) -> bool:
+        """A batch that was launched has ended; whether that frees the instance. (locked)"""
+        site = slot.site
+        assert site is not None, "only launched batches end later"
+        site.flying -= 1
+        freed, site.parked = site.parked, False
+        if freed:
+            self.free.append(slot)
+        return freed
 
     # ---- timer
 

@@ -12,7 +12,7 @@ from .admission import Door
 from .figures import caches, resources, sequences
 from .resources import Resources
 from .sequence_door import SequenceDoor
-from .stage import StageRuntime
+from .stage import Slot, StageRuntime
 from .stats import PipelineStats, Snapshot, StageSnapshot, busy_seconds, sum_nodes
 from .wiring import Circuit
 
@@ -30,6 +30,8 @@ def snapshot(
     """All counters at about this moment."""
     slots = {s.plan.index: tuple(s.slots) for s in stages}
     parts = [n for held in slots.values() for slot in held for n in slot.stats.values()]
+    sites = [slot.site for held in slots.values() for slot in held if slot.site is not None]
+    parts += [n for site in sites for n in [*site.books.stats.values()]]
     with flow.lock:
         inside = {n: (len(d.inside), len(d.line)) for n, d in doors.items()}
         copied = {place: dict(c.bytes) for place, c in flow.tally.copies.items()}
@@ -61,6 +63,10 @@ def snapshot(
     )
 
 
+def _flying(slot: Slot) -> int:
+    return 0 if slot.site is None else slot.site.flying
+
+
 def leftovers(
     doors: Mapping[str, Door],
     stages: Sequence[StageRuntime],
@@ -73,6 +79,7 @@ def leftovers(
     found += [f"{d.name}: {d.bytes_inside} bytes" for d in doors.values() if d.bytes_inside]
     found += [f"{s.plan.name}: {s.waiting} entries wait" for s in stages if s.waiting or any(s.levels)]
     found += [f"{s.plan.name}: a slot is taken" for s in stages if len(s.free) < len(s.slots)]
+    found += [f"{s.plan.name}: batches are under way" for s in stages if any(map(_flying, s.slots))]
     found += [f"{call!r} has not ended" for s in stages for slot in s.slots for call in slot.calls]
     found += [text for d in doors.values() if isinstance(d, SequenceDoor) for text in d.problems()]
     found += [f"{n} units of `{name}` are held" for name, n in shared.held.items() if n]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from backends.base import BackendError, Batch, Elements
+from backends.base import BackendError, Batch, BatchResult, Elements
 from backends.streams import ELEMENTS, ElementStream
 from backends.values import Ragged, Value
 from pipeline_dsl.dtypes import DType
@@ -29,10 +29,14 @@ def warm_up(plan: StagePlan, slot: Slot) -> None:
         return
     for batch in _batches(plan, warmup):
         for _ in range(warmup.count):
-            result = slot.check(batch, slot.instance.execute(batch))
+            result = _checked(slot, batch)
             if result.elements is not None:
                 _draw(result.elements)
     slot.copies.bytes.clear()
+
+
+def _checked(slot: Slot, batch: Batch) -> BatchResult:
+    return slot.check(batch, slot.execute(batch) if slot.site is None else slot.site.alone(batch))
 
 
 def _draw(elements: Elements) -> None:

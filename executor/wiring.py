@@ -87,6 +87,9 @@ class Wirer:
         self.stages = stages
         self.circuit = circuit
         self.readers = readers
+        runtimes = stages.values() if isinstance(stages, Mapping) else stages
+        self.accelerated = not all(stage.plan.on_host for stage in runtimes)
+        """Whether values may lie elsewhere than on the host."""
 
     def wire(
         self,
@@ -117,6 +120,8 @@ class Wirer:
         edges: dict[int, list[Edge]] = {}
         for node, producers, read in consumers:
             self.circuit.add(node)
+            if self.accelerated:
+                node.lands = tuple(node.reads())
             for side, producer in enumerate(producers):
                 edges.setdefault(producer, []).append(slots.edge(node, side, producer, read))
         if self.readers:

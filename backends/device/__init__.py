@@ -1,7 +1,7 @@
 """Where tensors live and work is ordered.
 
-    host            numpy arrays; everything has happened when a call returns
-    Accelerator     `DeviceArray`s in blocks of device memory, streams and events, over a `Driver`: CUDA, or a simulator
+host            numpy arrays; everything has happened when a call returns
+Accelerator     `DeviceArray`s in blocks of device memory, streams and events, over a `Driver`: CUDA, or a simulator
 """
 
 from __future__ import annotations

@@ -180,6 +180,7 @@ class Accelerator:
     def download(self, array: DeviceArray, stream: Stream | None = None) -> Landing:
         """A copy of a device array on its way to the host, on the stream for that."""
         stream = stream or self.outward
+        array = self.contiguous(array, stream)
         target = self.pinned_array(array.shape, storage(array.dtype))
         with self.lock:
             stream.order(reads=[array])
@@ -217,6 +218,18 @@ class Accelerator:
             stream.launched(writes=[made])
         return made
 
+    def contiguous(self, array: DeviceArray, stream: Stream | None = None) -> DeviceArray:
+        """The array with its items side by side: itself if they are, else a copy ordered on `stream`."""
+        if array.contiguous:
+            return array
+        return self.compute(array.shape, array.dtype, _copy, [array], stream)
+
+    def bring(self, array: Array | DeviceArray, stream: Stream | None = None) -> DeviceArray:
+        """An array of any place on this device, ready on `stream`: itself if it is here."""
+        if isinstance(array, DeviceArray):
+            return array if array.block.device is self else self.transfer(array, stream)
+        return self.upload(array, stream)
+
     def pinned_array(self, shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
         """A host array in memory that copies may use while the caller goes on."""
         count = prod(shape)
@@ -245,3 +258,7 @@ class Accelerator:
     def close(self) -> None:
         """Release everything; nothing is running."""
         self.driver.close()
+
+
+def _copy(out: Any, source: Any) -> None:
+    out[...] = source

@@ -99,4 +99,5 @@ _UNSIGNED = {1: np.dtype(np.uint8), 2: np.dtype(np.uint16)}
 
 def storage(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The dtype that a value is stored in: itself, or an unsigned integer for those that only ml_dtypes knows."""
-    return _UNSIGNED[dtype.itemsize] if dtype.kind == "V" or dtype.type.__module__ == "ml_dtypes" else dtype
+    module = getattr(dtype.type, "__module__", "")
+    return _UNSIGNED[dtype.itemsize] if module == "ml_dtypes" else dtype

@@ -20,7 +20,18 @@ if TYPE_CHECKING:
 class Block:
     """Memory of one device. Changed by whoever launches work on it, under the device's lock."""
 
-    __slots__ = ("__weakref__", "allocated", "device", "memory", "nbytes", "owner", "reads", "stream", "writer", "written")
+    __slots__ = (
+        "__weakref__",
+        "allocated",
+        "device",
+        "memory",
+        "nbytes",
+        "owner",
+        "reads",
+        "stream",
+        "writer",
+        "written",
+    )
 
     def __init__(self, device: Accelerator, memory: Any, nbytes: int, stream: Stream, owner: Any = None) -> None:
         """`owner`: what keeps the memory alive, where another library allocated it (then `memory` is None)."""
@@ -62,12 +73,11 @@ class Block:
     def retire(self) -> None:
         """Order the stream it was allocated on behind every use, and give the memory back."""
         home = self.stream
-        with contextlib.suppress(DeviceLost):  # memory of a lost device is nobody's
-            with self.device.lock:
-                self.order_write(home)
-                self.device.live_bytes -= self.nbytes
-                if self.memory is not None:
-                    self.device.driver.free(self.memory, home.handle)
+        with self.device.lock, contextlib.suppress(DeviceLost):  # memory of a lost device is nobody's
+            self.device.live_bytes -= self.nbytes
+            self.order_write(home)
+            if self.memory is not None:
+                self.device.driver.free(self.memory, home.handle)
         self.memory = self.owner = None
 
     def __del__(self) -> None:

@@ -51,9 +51,7 @@ class Driver(Protocol):
     def address_of(self, stream: Handle) -> int:
         """The stream as libraries that take a number want it; never 0."""
 
-    def launch(
-        self, stream: Handle, work: Callable[..., None], writes: Sequence[Data], reads: Sequence[Data]
-    ) -> None:
+    def launch(self, stream: Handle, work: Callable[..., None], writes: Sequence[Data], reads: Sequence[Data]) -> None:
         """Enqueue `work(*writes, *reads)`, which computes with `xp` and touches nothing else."""
 
     # ---- events

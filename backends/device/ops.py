@@ -1,7 +1,8 @@
 """The few operations that the executor does to arrays itself, for arrays of any device.
 
-Numpy arrays are computed on at once. Device arrays are computed on by their device, on the calling thread's current
-stream, and nobody waits. Views are not here: both kinds of array slice and reshape themselves.
+Numpy arrays are computed on at once, and what is made of them is read-only. Device arrays are computed on by their
+device, on the calling thread's current stream, and nobody waits. Where arrays of several places meet, they are brought
+to one first. Views are not here: both kinds of array slice and reshape themselves.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .array import DeviceArray
+from .stream import current_device
 
 
 def on_device(value: Any) -> bool:
@@ -20,10 +22,11 @@ def on_device(value: Any) -> bool:
 
 
 def concatenate(parts: Sequence[Any]) -> Any:
-    """Arrays of one device, dtype and row shape put one after the other, in new memory. ValueError if rows differ."""
+    """Arrays of one dtype and row shape put one after the other, in new memory. ValueError if rows differ."""
+    parts = _together(parts)
     first = parts[0]
     if type(first) is not DeviceArray:
-        return np.concatenate(parts)
+        return _closed(np.concatenate(parts))
     if any(p.shape[1:] != first.shape[1:] for p in parts):
         raise ValueError(f"rows of unequal shape: {', '.join(sorted({str(p.shape[1:]) for p in parts}))}")
     device = first.block.device
@@ -38,16 +41,16 @@ def concatenate(parts: Sequence[Any]) -> Any:
 
 def stack(parts: Sequence[Any]) -> Any:
     """Arrays of one shape as the rows of a new one."""
-    first = parts[0]
-    if type(first) is not DeviceArray:
-        return np.stack(parts)
+    parts = _together(parts)
+    if type(parts[0]) is not DeviceArray:
+        return _closed(np.stack(parts))
     return concatenate([part[None] for part in parts])
 
 
 def take(array: Any, rows: Sequence[int]) -> Any:
     """The rows with these numbers, in new memory."""
     if type(array) is not DeviceArray:
-        return array[list(rows)]
+        return _closed(array[list(rows)])
     wanted = np.asarray(rows, np.int64)
     device = array.block.device
     xp = device.xp
@@ -58,11 +61,21 @@ def take(array: Any, rows: Sequence[int]) -> Any:
     return device.compute((len(wanted), *array.shape[1:]), array.dtype, work, [array])
 
 
-def repeat(array: Any, counts: Sequence[int]) -> Any:
-    """Row i `counts[i]` times, in new memory."""
+def placed(array: Any, rows: Sequence[int], total: int, fill: Any) -> Any:
+    """`total` rows with those of `array` at `rows` and `fill` at the others, in new memory."""
     if type(array) is not DeviceArray:
-        return np.repeat(array, counts, axis=0)
-    return take(array, np.repeat(np.arange(len(array)), counts).tolist())
+        made = np.full((total, *array.shape[1:]), fill, array.dtype)
+        made[list(rows)] = array
+        return _closed(made)
+    wanted = np.asarray(rows, np.int64)
+    device = array.block.device
+    xp = device.xp
+
+    def work(out: Any, source: Any) -> None:
+        out[...] = fill
+        out[xp.asarray(wanted)] = source
+
+    return device.compute((total, *array.shape[1:]), array.dtype, work, [array])
 
 
 def padded(values: Any, lengths: Any, width: int, fill: Any) -> Any:
@@ -100,3 +113,19 @@ def filled_behind(array: Any, lengths: Any, fill: Any) -> None:
         out[xp.asarray(behind)] = fill
 
     device.current().launch(work, writes=[array])
+
+
+def _together(parts: Sequence[Any]) -> Sequence[Any]:
+    """Arrays of one place: where some are on a device, all are brought to the one that the thread works for."""
+    first = parts[0]
+    if type(first) is not DeviceArray:
+        if DeviceArray not in map(type, parts):
+            return parts
+        first = next(p for p in parts if type(p) is DeviceArray)
+    working = current_device() or first.block.device
+    return [working.bring(p) for p in parts]
+
+
+def _closed(array: Any) -> Any:
+    array.setflags(write=False)
+    return array

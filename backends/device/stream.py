@@ -1,9 +1,9 @@
 """Streams that know what they are behind, so that nothing is waited for twice.
 
-Every launch, and every wait, is a tick of its stream. An event stands for a tick, and for all ticks of other streams that its stream was
-behind then. A stream that is to come after a tick of another one waits only if it is not behind it already, on the
-earliest event that covers it; one is recorded only when somebody asks. So the events that are recorded are those of the
-transitive reduction of what really depended on what.
+Every launch, and every wait, is a tick of its stream. An event stands for a tick, and for all ticks of other streams
+that its stream was behind then. A stream that is to come after a tick of another one waits only if it is not behind it
+already, on the earliest event that covers it; one is recorded only when somebody asks. So the events that are recorded
+are those of the transitive reduction of what really depended on what.
 """
 
 from __future__ import annotations
@@ -184,3 +184,9 @@ def current(device: Accelerator) -> Stream:
     """The stream that the calling thread works on, if it is the device's; else the device's own for odd work."""
     stream: Stream | None = getattr(_here, "stream", None)
     return stream if stream is not None and stream.device is device else device.side
+
+
+def current_device() -> Accelerator | None:
+    """The device of the stream that the calling thread works on, if it does."""
+    stream: Stream | None = getattr(_here, "stream", None)
+    return None if stream is None else stream.device

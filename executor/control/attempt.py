@@ -131,6 +131,9 @@ class Try(Node):
 
     # ---- in
 
+    def reads(self) -> Sequence[int]:
+        return ()
+
     def arrive(self, cohort: Cohort, passage: Passage) -> Sequence[Going]:
         flow = passage.flow
         now = flow.clock.now()
@@ -232,6 +235,9 @@ class Settle(Node):
     def __init__(self, construct: Try, arguments: Arguments, sides: int) -> None:
         super().__init__(construct.name, arguments, sides)
         self.construct = construct
+
+    def reads(self) -> Sequence[int]:
+        return ()
 
     def arrive(self, cohort: Cohort, passage: Passage) -> Sequence[Going]:
         node, flow = self.construct, passage.flow

@@ -46,6 +46,9 @@ class Branch(Node):
         self._other = next((i for i, arm in enumerate(plan.arms) if arm.values is None), NO_ARM)
         self._results = len(step.outputs)
 
+    def reads(self) -> Sequence[int]:
+        return (0,)
+
     def arrive(self, cohort: Cohort, passage: Passage) -> Sequence[Going]:
         subject = cohort.columns[0]
         taken: dict[int, list[int]] = {}

@@ -12,6 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from backends.device.ops import on_device, placed, stack
 from backends.values import Array, Ragged, Value
 from executor.columns import (
     Column,
@@ -67,11 +68,12 @@ def fold(column: Column, offsets: Offsets, kind: TensorType, copies: CopySink) -
         return Stack(made, offsets)
     items = [column.element(i) for i in range(len(column))]
     if len(kind.dims) == 1:
-        return Stack(_array_of(items, kind.dtype), offsets)
+        single = stack(items) if any(map(on_device, items)) else _array_of(items, kind.dtype)
+        return Stack(single, offsets)
     if kind.is_ragged:
         return Jagged(Ragged(items), offsets)
     if len({np.shape(item) for item in items}) == 1:
-        made = _closed(np.stack(items))
+        made = stack(items)
         copies.copied(size_of(made), "fold")
         return Stack(made, offsets)
     return Items([_stacked(items[lo:hi], kind, copies) for lo, hi in pairwise(offsets)])
@@ -81,11 +83,9 @@ def filled_up(column: Column, indices: Sequence[int], total: int, kind: TensorTy
     """A column of `total` items with those of `column` at `indices`, and zeros, texts without a letter or False at
     the others. `kind` is that of all items together."""
     if isinstance(column, Stack) and column.offsets is None:
-        made = _filled(_zero(kind.dtype), total, kind.dtype, column.array.shape[1:])
-        made.flags.writeable = True
-        made[list(indices)] = column.array
+        made = placed(column.array, indices, total, _zero(kind.dtype))
         copies.copied(size_of(made), "fold")
-        return Stack(_closed(made), None)
+        return Stack(made, None)
     values: list[Value] = [zero_item(kind, column.element(0))] * total
     for place, index in enumerate(indices):
         values[index] = column.element(place)
@@ -112,7 +112,7 @@ def empty(kind: TensorType) -> Value:
 
 
 def _items_of(value: Value) -> Items | Stack | Jagged:
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray) or on_device(value):
         return Stack(value, None)
     return Jagged(value, None) if isinstance(value, Ragged) else Items(list(value))
 
@@ -139,7 +139,7 @@ def _stacked(items: list[Value], kind: TensorType, copies: CopySink) -> Value:
     """The items of one element."""
     if not items:
         return empty(kind)
-    made = _closed(np.stack(items))
+    made = stack(items)
     copies.copied(size_of(made), "fold")
     return made
 

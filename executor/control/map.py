@@ -56,6 +56,9 @@ class Map(Node):
 
     # ---- in
 
+    def reads(self) -> Sequence[int]:
+        return ()
+
     def arrive(self, cohort: Cohort, passage: Passage) -> Sequence[Going]:
         copies = Copies()
         sources, counts = self._unfold(cohort, copies)
@@ -204,6 +207,9 @@ class Fold(Node):
     def __init__(self, construct: Map, arguments: Arguments, sides: int) -> None:
         super().__init__(construct.name, arguments, sides)
         self.construct = construct
+
+    def reads(self) -> Sequence[int]:
+        return ()
 
     def arrive(self, cohort: Cohort, passage: Passage) -> Sequence[Going]:
         node, layout = self.construct, cohort.layout

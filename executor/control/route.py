@@ -42,6 +42,9 @@ class Route(Node):
         """Upper bounds of the shares, without the last, which is 1."""
         self._shadows = [Shadow(self, step, arm, wirer) for arm in plan.shadows]
 
+    def reads(self) -> Sequence[int]:
+        return (0,) if self._keyed else ()
+
     def arrive(self, cohort: Cohort, passage: Passage) -> Sequence[Going]:
         flow = passage.flow
         keys = host_values(cohort.columns[0], len(cohort)) if self._keyed else None
@@ -165,6 +168,9 @@ class ShadowEnd(Node):
     def __init__(self, shadow: Shadow, arguments: Arguments, sides: int) -> None:
         super().__init__(shadow.name, arguments, sides)
         self.shadow = shadow
+
+    def reads(self) -> Sequence[int]:
+        return ()
 
     def arrive(self, cohort: Cohort, passage: Passage) -> Sequence[Going]:
         flow, ended = passage.flow, 0

@@ -160,3 +160,8 @@ class StagePlan:
     """Who gets scarce resources first; 1 before 2."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Schedule settings that only the backend reads."""
+
+    @property
+    def on_host(self) -> bool:
+        """Whether its tensors are numpy arrays."""
+        return self.device == "cpu"

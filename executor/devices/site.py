@@ -1,0 +1,244 @@
+"""Where one instance on an accelerator runs its batches.
+
+    entries -> the stream of their lane and chain -> gather, upload, execute, all enqueued there -> an event at the end
+
+A batch that was launched goes on to its consumers at once; nobody waits for it here. The instance is free for the next
+one while fewer than `depth` of its batches are under way: it is the end of batches that frees it, not their launch, or
+batches would never grow. What a batch took is booked when it has ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from backends.base import Batch, BatchResult, Elements, Instance
+from backends.device import Accelerator, DeviceArray, Event, Stream
+from backends.values import Ragged, Value
+from executor.ledger import Ledger, Part
+from executor.stats import NodeStats
+from pipeline_dsl.plan import PortPlan, StagePlan
+
+if TYPE_CHECKING:
+    from executor.assemble import Gathered
+    from executor.batcher import Entry
+    from executor.cohort import Cohort
+    from executor.execute import Run
+    from executor.stage import Slot, StageRuntime
+    from executor.trace import Recorder
+
+DEPTH = 2
+"""Batches of one instance under way: one that runs, and one that is ready to run behind it."""
+
+_lanes = count()
+
+
+class Books:
+    """Counters that the thread which sees batches end writes; they count beside those of the slot."""
+
+    __slots__ = ("index", "stats")
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.stats: dict[str, NodeStats] = {}
+
+
+Booking = tuple[list[Part], "Gathered", str, int]
+"""Parts, what was gathered of them, the first call site's name, when it was launched (ns)."""
+
+
+class LateLedger(Ledger):
+    """Keeps what is to be written down of batches until they have ended."""
+
+    __slots__ = ("held",)
+
+    def __init__(self, stage: StageRuntime, books: Books, recorder: Recorder | None) -> None:
+        super().__init__(stage, books, recorder)  # type: ignore[arg-type]  # all that it needs of a slot
+        self.held: list[Booking] = []
+
+    def batch(self, parts: list[Part], gathered: Gathered, stats: NodeStats, start: int, end: int) -> None:
+        self.held.append((parts, gathered, stats.node, start))
+
+    def taken(self) -> list[Booking]:
+        """What was launched since the last time."""
+        held, self.held = self.held, []
+        return held
+
+    def book(self, held: Iterable[Booking], end: int) -> None:
+        """These batches ended at `end`."""
+        for parts, gathered, node, start in held:
+            super().batch(parts, gathered, self.stage.stats(node, self.slot), start, end)
+
+
+class Site:
+    """One instance's place on its device."""
+
+    __slots__ = (
+        "_bound",
+        "_instance",
+        "_ledger",
+        "_ports",
+        "books",
+        "depth",
+        "device",
+        "flying",
+        "parked",
+        "serial",
+        "stage",
+    )
+
+    def __init__(self, device: Accelerator, instance: Any, plan: StagePlan, index: int, *, serial: bool) -> None:
+        """serial: one stream for everything, and each batch is waited for."""
+        self.device = device
+        self.stage = plan.name
+        self.books = Books(index)
+        self.serial = serial
+        self.depth = DEPTH
+        self.flying = 0
+        """Batches under way; changed with the engine's lock held."""
+        self.parked = False
+        """It waits for one of them to end; changed with the engine's lock held."""
+        self._instance: Instance = instance
+        self._bound: Stream | None = getattr(instance, "stream", None)
+        """The stream that the instance itself is bound to, if it is."""
+        self._ports = plan.inputs
+        self._ledger: LateLedger | None = None
+
+    # ---- a group
+
+    def run(self, slot: Slot, entries: Sequence[Entry]) -> Event:
+        """Run a group as `Run.run` does, all of it enqueued on one stream; the event behind it."""
+        slot.stream = stream = self.stream_of(entries)
+        with stream.use():
+            slot.run.run(entries)
+            event = stream.record()
+        if self.serial:
+            event.synchronize()
+        return event
+
+    def stream_of(self, entries: Sequence[Entry]) -> Stream:
+        """The stream of the group's chain, in the lane that what it reads was made in."""
+        if self._bound is not None:
+            return self._bound
+        node = entries[0].node
+        if self.serial:
+            return self.device.in_lane(0, 0)
+        lane = next((lane for e in entries if (lane := self._lane(e.cohort)) is not None), None)
+        return self.device.in_lane(next(_lanes) if lane is None else lane, node.chain, node.critical)
+
+    def _lane(self, cohort: Cohort) -> int | None:
+        """The lane that the first column on this device was made in."""
+        for column in cohort.columns:
+            array = first_array(column)
+            if array is not None and array.block.device is self.device:
+                return array.block.writer.lane
+        return None
+
+    def launched(self, slot: Slot) -> list[Booking]:
+        """The batches of the group that was just launched, to be booked when it has ended."""
+        ledger = slot.run.ledger
+        return ledger.taken() if isinstance(ledger, LateLedger) else []
+
+    def book(self, batches: list[Booking], end: int) -> None:
+        """These ended at `end` (ns)."""
+        if self._ledger is not None and batches:
+            self._ledger.book(batches, end)
+
+    def keep_books(self, run: Run, recorder: Recorder | None) -> None:
+        """Have a run's batches booked when they have ended."""
+        if type(run.ledger) is Ledger:
+            self._ledger = run.ledger = LateLedger(run.stage, self.books, recorder)
+
+    # ---- a call
+
+    def execute(self, batch: Batch) -> BatchResult:
+        """Call the instance with its inputs on the device, in the order of the batch's stream."""
+        stream: Stream = batch.stream
+        batch.inputs = tuple([self._placed(v, p, stream) for v, p in zip(batch.inputs, self._inputs(batch))])
+        read = [array for value in batch.inputs for array in arrays_of(value)]
+        stream.order(reads=read)
+        result = self._instance.execute(batch)
+        if result.elements is not None:
+            result.elements = self._read(result.elements, stream)
+        made = [array for value in result.outputs for array in arrays_of(value)]
+        stream.launched(reads=read, writes=[a for a in made if a.block.device is self.device])
+        return result
+
+    def _read(self, elements: Elements, stream: Stream) -> Elements:
+        """Elements of a stream, made on the device and read on the host: who takes them may be anywhere."""
+        from .landing import hosted_values
+
+        while True:
+            with stream.use():
+                try:
+                    values = hosted_values(next(elements))
+                except StopIteration as end:
+                    return hosted_values(end.value or ())
+                except BaseException:
+                    elements.close()
+                    raise
+            try:
+                yield values
+            except BaseException:
+                with stream.use():
+                    elements.close()
+                raise
+
+    def alone(self, batch: Batch) -> BatchResult:
+        """One call outside of an engine's work, as a warm-up does; it has ended when this returns."""
+        batch.stream = stream = self._bound or self.device.side
+        with stream.use():
+            result = self.execute(batch)
+            stream.synchronize()
+        return result
+
+    def _inputs(self, batch: Batch) -> Sequence[PortPlan | None]:
+        """The ports of a batch's inputs; states of a sequence stand behind them."""
+        more = len(batch.inputs) - len(self._ports)
+        ports: Sequence[PortPlan | None] = self._ports
+        return (*ports, *[None] * more) if more > 0 else ports
+
+    def _placed(self, value: Value, port: PortPlan | None, stream: Stream) -> Value:
+        """An input as the instance takes it: arrays of numbers on the device, side by side; all else as it is."""
+        if isinstance(value, DeviceArray):
+            return self.device.contiguous(self.device.bring(value, stream), stream)
+        if isinstance(value, Ragged):
+            return value if port is not None and not port.type.dtype.numeric else self._ragged(value, stream)
+        if hasattr(value, "dtype") and value.ndim and not value.dtype.hasobject:
+            return self.device.upload(value, stream)
+        return value
+
+    def _ragged(self, value: Ragged, stream: Stream) -> Ragged:
+        """The same rows on the device, in the form they are held in; rows one by one are packed first."""
+        if value.padded_form is not None:
+            array = self.device.contiguous(self.device.bring(value.padded_form, stream), stream)
+            return Ragged(padded=array, lengths=value.lengths(), fill=value.fill)  # type: ignore[arg-type]
+        values, offsets = value.packed()
+        array = self.device.contiguous(self.device.bring(values, stream), stream)
+        return Ragged(values=array, offsets=offsets)  # type: ignore[arg-type]  # an array of the device
+
+
+def site_of(device: Any, instance: Any, plan: StagePlan, index: int, serial: bool) -> Site | None:
+    """The site of an instance; None on the host."""
+    return None if device.is_host else Site(device, instance, plan, index, serial=serial)
+
+
+def arrays_of(value: Value) -> list[DeviceArray]:
+    """The device arrays that a value consists of."""
+    if type(value) is DeviceArray:
+        return [value]
+    if type(value) is Ragged:
+        held: list[Any] = (
+            [value.padded_form] if value.is_padded else [value.packed()[0]] if value.is_packed else list(value)
+        )
+        return [array for array in held if type(array) is DeviceArray]
+    return []
+
+
+def first_array(column: Any) -> DeviceArray | None:
+    """A device array of a column, if it has one."""
+    values = getattr(column, "items", None)
+    value = values[0] if values else getattr(column, "array", getattr(column, "ragged", None))
+    found = arrays_of(value)
+    return found[0] if found else None
