@@ -7,6 +7,8 @@ engine calls it with its lock held.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pipeline_dsl.plan import AdmissionPolicy
 
 from .errors import Overloaded, RequestError
@@ -18,7 +20,7 @@ from .request import Request
 class Door:
     """Requests inside and in line of one pipeline."""
 
-    __slots__ = ("bytes_inside", "inside", "line", "name", "policy", "rate", "refused")
+    __slots__ = ("bytes_inside", "crowded", "inside", "line", "name", "policy", "rate", "refused")
 
     def __init__(self, name: str, policy: AdmissionPolicy) -> None:
         self.name = name
@@ -26,6 +28,8 @@ class Door:
         self.inside: set[Request] = set()
         self.line = Line()
         self.bytes_inside = 0
+        self.crowded: Callable[[], bool] | None = None
+        """Whether devices hold as much as they may for what is inside."""
         self.rate: Rate | None = None
         """How many may come in a time, if that is limited."""
         self.refused: list[tuple[Request, RequestError]] = []
@@ -73,6 +77,8 @@ class Door:
     def _fits(self, request: Request) -> bool:
         policy = self.policy
         if policy.max_inflight and len(self.inside) >= policy.max_inflight:
+            return False
+        if self.crowded is not None and self.inside and self.crowded():
             return False
         return not (policy.max_bytes and self.inside and self.bytes_inside + request.nbytes > policy.max_bytes)
 

@@ -19,6 +19,7 @@ from .assemble import Gathered
 from .budget import RetryBudget
 from .cache import Cache, Keys, Row, own_rows
 from .columns import Offsets
+from .devices.landing import hosted_values
 from .execute import Run
 from .ledger import Ledger, Part, by_node
 from .padding import ragged_axis
@@ -88,7 +89,7 @@ class CachedRun(Run):
         if len(first) == len(keys):
             return self._all(gathered, parts, keys)
         rows = list(first.values())
-        fresh = super()._call(_picked(gathered, rows, self.stage.plan.inputs), parts) if rows else BatchResult(())
+        fresh = self._fresh(_picked(gathered, rows, self.stage.plan.inputs), parts) if rows else BatchResult(())
         self._keep(fresh, list(first))
         places = {key: place for place, key in enumerate(first)}
         made = [row if row is not None else self._row(fresh, places[k]) for k, row in zip(keys, found, strict=True)]
@@ -105,8 +106,15 @@ class CachedRun(Run):
     def _all(self, gathered: Gathered, parts: list[Part], keys: list[bytes]) -> BatchResult:
         """The batch as it is."""
         self.ledger.ran = gathered.rows
-        result = super()._call(gathered, parts)
+        result = self._fresh(gathered, parts)
         self._keep(result, keys)
+        return result
+
+    def _fresh(self, gathered: Gathered, parts: list[Part]) -> BatchResult:
+        """What the instance makes. Answers are kept on the host, and so are waited for."""
+        result = super()._call(gathered, parts)
+        if self.slot.site is not None:
+            result.outputs = hosted_values(result.outputs)
         return result
 
     def _keep(self, result: BatchResult, keys: Sequence[bytes]) -> None:

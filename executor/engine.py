@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from backends.device import Accelerator
 from pipeline_dsl.plan import Plan
 
 from .admission import Door
@@ -86,6 +87,8 @@ class Engine:
         """When the requests that an event loop submits come in; a server may let them wait for one another."""
         self._workers = Worker("pipectl-worker", 0)
         self._state = "new"
+        self._devices: tuple[Accelerator, ...] = ()
+        """Those that its stages run on, beside the host."""
         self._sequences_go_on = False
         """While it drains, requests of open sequences are taken still."""
         self._idle = threading.Condition(self.lock)
@@ -124,6 +127,10 @@ class Engine:
                     stage = self.stages[step.stage]
                     for slot in stage.slots:
                         stage.stats(step.node, slot)
+        self._devices = tuple({slot.site.device for s in self.stages for slot in s.slots if slot.site is not None})
+        if self._devices:
+            for door in self.doors.values():
+                door.crowded = self._crowded
         with self.lock:
             stopped = self._state == "stopped"
             if not stopped:
@@ -185,8 +192,13 @@ class Engine:
 
     @property
     def state(self) -> str:
-        """new, ready, draining or stopped."""
+        """new, ready, draining, stopped; lost where a device that it runs on can not be used any more."""
+        if self._state == "ready" and any(device.lost for device in self._devices):
+            return "lost"
         return self._state
+
+    def _crowded(self) -> bool:
+        return any(device.crowded for device in self._devices)
 
     # ---- in
 

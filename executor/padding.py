@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from backends.device.ops import in_corners
 from backends.values import Array, InvalidInput, Ragged, Value
 from pipeline_dsl.plan import PortPlan
 from pipeline_dsl.types import Ragged as RaggedDim
@@ -100,9 +101,7 @@ def _pad_axis(port: PortPlan, value: Ragged, axis: int, length: int, copies: Cop
     rows = list(value)
     shape = list(rows[0].shape) if rows else _row_shape(port)
     shape[axis] = length
-    out = np.full((len(rows), *shape), port.pad_value, dtype=port.type.dtype.numpy)
-    for i, row in enumerate(rows):
-        out[i][tuple(map(slice, row.shape))] = row
+    out: Array = in_corners(rows, shape, port.pad_value, port.type.dtype.numpy)
     copies.copied(size_of(out), "pad")
     return out
 
@@ -113,7 +112,8 @@ def unpadded(port: PortPlan, value: Array, lengths: dict[str, Array]) -> Ragged:
     real = real_lengths(port, lengths)
     if axis == 0:
         return Ragged(padded=value, lengths=real)
-    value.flags.writeable = False
+    if isinstance(value, np.ndarray):
+        value.flags.writeable = False
     index: list[Any] = [slice(None)] * axis
     return Ragged([row[(*index, slice(n))] for row, n in zip(value, real.tolist())])
 

@@ -26,6 +26,9 @@ from .stream import LOCK, Event, Stream, current
 STREAMS = 16
 """Streams of one device at most, for all lanes together: more only add to what the device must look through."""
 
+SHARE = 0.8
+"""Of a device's memory, for what batches under way hold: the rest is for weights that come later, and for fragments."""
+
 
 class Landing(NamedTuple):
     """A copy on its way to the host: `array` may be read once `event` has passed."""
@@ -53,6 +56,8 @@ class Accelerator:
         self.peak_bytes = 0
         self.keeping: deque[Event] = deque()
         """Events that keep something alive, oldest first."""
+        self.limit = int(driver.memory()[1] * SHARE)
+        """Bytes that batches under way may hold before doors close; 0: any number."""
         self.lost: DeviceLost | None = None
         """Why it can not be used any more."""
         self._streams: dict[tuple[int, int], Stream] = {}
@@ -99,13 +104,15 @@ class Accelerator:
         """Block until everything launched on streams of lanes and the device's own has ended."""
         for stream in (*self._streams.values(), self.side, self.inward, self.outward):
             stream.synchronize()
+        self.sweep()
 
     # ---- memory
 
     def empty(self, shape: Sequence[int], dtype: Any, stream: Stream | None = None) -> DeviceArray:
         """A new C-contiguous array with undefined content, ready on `stream` (the calling thread's current one).
 
-        MemoryError where there is none left, after memory kept for later use was given back."""
+        Where memory is short, what runs is waited for and what is kept for later use given back. MemoryError where that
+        does not help."""
         stream = stream or self.current()
         wanted, shape = np.dtype(dtype), tuple(shape)
         held = storage(wanted)
@@ -120,8 +127,13 @@ class Accelerator:
         try:
             return self.driver.allocate(nbytes, stream.handle)
         except MemoryError:
-            self.driver.trim()
-        return self.driver.allocate(nbytes, stream.handle)
+            self.trim()
+        try:
+            return self.driver.allocate(nbytes, stream.handle)
+        except MemoryError as error:
+            used, total = self.memory()
+            text = f"{self.name} has no {nbytes:,} bytes left: {used:,} of {total:,} are in use"
+            raise MemoryError(f"{text}, {self.live_bytes:,} of them by batches under way") from error
 
     def adopt(self, value: Any, stream: Stream | None = None, dtype: Any = None) -> DeviceArray:
         """An array that another library allocated and wrote on `stream`, without a copy.
@@ -142,6 +154,11 @@ class Accelerator:
     def current(self) -> Stream:
         """The stream that the calling thread works on, if it is this device's; else `side`."""
         return current(self)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether batches under way hold as much memory as they may: nothing new should be let in."""
+        return bool(self.limit) and self.live_bytes >= self.limit
 
     def memory(self) -> tuple[int, int]:
         """(bytes in use, bytes in all); zeros where unknown."""

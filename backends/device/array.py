@@ -94,7 +94,7 @@ def _as_view(key: Any, ndim: int) -> Any:
     return (*keys, ...) if Ellipsis not in keys and len(keys) <= ndim else key
 
 
-_UNSIGNED = {1: np.dtype(np.uint8), 2: np.dtype(np.uint16)}
+_UNSIGNED: dict[int, np.dtype[Any]] = {1: np.dtype(np.uint8), 2: np.dtype(np.uint16)}
 
 
 def storage(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -78,6 +78,23 @@ def placed(array: Any, rows: Sequence[int], total: int, fill: Any) -> Any:
     return device.compute((total, *array.shape[1:]), array.dtype, work, [array])
 
 
+def in_corners(parts: Sequence[Any], shape: Sequence[int], fill: Any, dtype: Any) -> Any:
+    """[parts, *shape] with each part in the corner of its row and `fill` elsewhere."""
+    if not any(map(on_device, parts)):
+        made = np.full((len(parts), *shape), fill, dtype)
+        for row, part in zip(made, parts, strict=True):
+            row[tuple(map(slice, part.shape))] = part
+        return made
+    parts = _together(parts)
+
+    def work(out: Any, *reads: Any) -> None:
+        out[...] = fill
+        for row, part in zip(out, reads, strict=True):
+            row[tuple(map(slice, part.shape))] = part
+
+    return parts[0].block.device.compute((len(parts), *shape), dtype, work, parts)
+
+
 def padded(values: Any, lengths: Any, width: int, fill: Any) -> Any:
     """Rows that lie one after the other, [rows, width, ...] with `fill` behind each; `lengths` is on the host."""
     device, rows = values.block.device, len(lengths)

@@ -79,6 +79,7 @@ class Site:
         "_instance",
         "_ledger",
         "_ports",
+        "_repeatable",
         "books",
         "depth",
         "device",
@@ -103,6 +104,7 @@ class Site:
         self._bound: Stream | None = getattr(instance, "stream", None)
         """The stream that the instance itself is bound to, if it is."""
         self._ports = plan.inputs
+        self._repeatable = plan.contract.effects != "once"
         self._ledger: LateLedger | None = None
 
     # ---- a group
@@ -158,7 +160,13 @@ class Site:
         batch.inputs = tuple([self._placed(v, p, stream) for v, p in zip(batch.inputs, self._inputs(batch))])
         read = [array for value in batch.inputs for array in arrays_of(value)]
         stream.order(reads=read)
-        result = self._instance.execute(batch)
+        try:
+            result = self._instance.execute(batch)
+        except MemoryError:
+            if not self._repeatable:
+                raise
+            self.device.trim()
+            result = self._instance.execute(batch)
         if result.elements is not None:
             result.elements = self._read(result.elements, stream)
         made = [array for value in result.outputs for array in arrays_of(value)]
