@@ -52,7 +52,7 @@ class Slabs:
             insort(self._starts, chunk.start)
         life = Life("pinned host memory", chunk, nbytes, None, self._simulation.number_of_life(), written=True)
         self._at[chunk.start] = life
-        lease = (ctypes.c_ubyte * nbytes).from_buffer(memoryview(chunk.actual))
+        lease = (ctypes.c_ubyte * nbytes).from_buffer(chunk.actual.data)
         self._leases[chunk.start] = weakref.ref(lease, lambda _: self._returned(life))
         return lease
 
