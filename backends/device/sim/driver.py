@@ -1,0 +1,414 @@
+"""One simulated device: what `backends.device.driver.Driver` asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import local
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from backends.device.driver import DeviceLost, Driver
+from backends.values import Array
+
+from .data import SimData
+from .errors import RaceError, WrongValue
+from .graph import Capture
+from .memory import Life, same_bytes
+from .pinned import expected, over
+from .pool import Pool
+from .queue import Op, SimEvent, SimStream, merge
+
+if TYPE_CHECKING:
+    from .simulation import Simulation
+
+_here = local()
+
+
+class SimDriver:
+    """One device of a simulation."""
+
+    xp: Any = np
+
+    def __init__(self, simulation: Simulation, index: int, speed: float) -> None:
+        """`speed`: bytes per second."""
+        self.simulation = simulation
+        self.index = index
+        self.name = f"sim:{index}"
+        self.speed = speed
+        self.lost: DeviceLost | None = None
+        """Why it can not be used any more."""
+        self.pool = Pool(self)
+        self.fail_op: int | None = None
+        """Which op from here on uses an illegal address; 1 is the next one."""
+        self.launched = 0
+        """Ops so far."""
+
+    def __repr__(self) -> str:
+        return f"SimDriver({self.name})"
+
+    # ---- streams
+
+    def open_stream(self, high_priority: bool = False) -> SimStream:
+        with self.simulation.lock:
+            self._alive()
+            return SimStream(self, self.simulation.number_of_stream())
+
+    @contextmanager
+    def current(self, stream: SimStream) -> Iterator[None]:
+        before = getattr(_here, "stream", None)
+        _here.stream = stream
+        try:
+            yield
+        finally:
+            _here.stream = before
+
+    def current_stream(self) -> SimStream | int:
+        """The calling thread's stream, as a library that looks for one sees it: 0, the default one, where none is
+        set."""
+        stream: SimStream | None = getattr(_here, "stream", None)
+        return stream if stream is not None and stream.driver is self else 0
+
+    def address_of(self, stream: SimStream) -> int:
+        return 0x5000 + stream.number
+
+    def launch(
+        self, stream: SimStream, work: Callable[..., None], writes: Sequence[SimData], reads: Sequence[SimData]
+    ) -> None:
+        self.issue(stream, getattr(work, "__qualname__", "work"), Work(work, writes, reads), writes, reads)
+
+    def issue(
+        self, stream: SimStream, label: str, work: Work, writes: Sequence[SimData], reads: Sequence[SimData]
+    ) -> None:
+        """Check what an op uses, run it in program order, and enqueue it. RaceError for what nothing orders."""
+        with self.simulation.lock:
+            self._usable(stream)
+            if stream.capture is not None:
+                for data in writes:
+                    stream.capture.save(data.ideal)
+                work.begin()
+                stream.capture.op(stream, lambda s: self._issue(s, label, work.again(), writes, reads))
+            else:
+                self._issue(stream, label, work, writes, reads)
+
+    def _issue(
+        self, stream: SimStream, label: str, work: Work, writes: Sequence[SimData], reads: Sequence[SimData]
+    ) -> None:
+        simulation = self.simulation
+        simulation.meet_host(stream)
+        op = Op(stream, label)
+        stream.clock[stream.number] = op.tick
+        nbytes = 0
+        try:
+            for data in reads:
+                data.life.read(*data.bounds, op)
+                nbytes += data.nbytes
+            for data in writes:
+                data.life.write(*data.bounds, op)
+                nbytes += data.nbytes
+        except RaceError as error:
+            raise simulation.found(error) from None
+        op.lives = [data.life for data in (*reads, *writes)]
+        op.cost = simulation.settings.launch_cost + nbytes / self.speed
+        work.begin()
+        op.run = work.end
+        self._enqueue(op)
+
+    def _enqueue(self, op: Op) -> None:
+        self.launched += 1
+        if self.fail_op == self.launched:
+            op.fails = DeviceLost(f"{self.name}: {op} used an illegal address")
+        self.simulation.enqueue(op)
+
+    def _alive(self) -> None:
+        if self.lost is not None:
+            raise DeviceLost(str(self.lost))
+
+    def _usable(self, stream: Any) -> None:
+        self._alive()
+        if not isinstance(stream, SimStream):
+            raise self.simulation.found(
+                RaceError(
+                    f"work on the default stream of {self.name}, which orders nothing; make a stream current first"
+                )
+            )
+        if stream.driver is not self:
+            raise self.simulation.found(RaceError(f"work of {self.name} on {stream}, a stream of another device"))
+
+    # ---- events
+
+    def record(self, stream: SimStream) -> SimEvent:
+        with self.simulation.lock:
+            self._usable(stream)
+            made = self.simulation.record(stream)
+            if stream.capture is not None:
+                made.capture = (stream.capture, stream.capture.record(stream))
+            return made
+
+    def wait(self, stream: SimStream, event: SimEvent) -> None:
+        with self.simulation.lock:
+            self._usable(stream)
+            self.simulation.fresh(event)
+            if event.capture is not None and event.capture[0].open:
+                graph, number = event.capture
+                if stream.capture is None:
+                    stream.capture = graph
+                graph.wait(stream, number)
+                return
+            if stream.capture is not None:
+                raise RuntimeError(
+                    f"{stream} is captured and can not wait for {event}, which is not part of the capture"
+                )
+            merge(stream.clock, event.clock)
+            stream.tick += 1
+            stream.clock[stream.number] = stream.tick
+            if event.op is not None and not event.op.done and event.stream is not stream:
+                stream.waits.append(event.op)
+
+    def ready(self, event: SimEvent) -> bool:
+        with self.simulation.lock:
+            self._awaited(event)
+            if event.op is not None and not event.op.done:
+                self.simulation.poll(event.op)
+                self._alive()
+            if event.passed:
+                self.simulation.learn(event)
+            return event.passed
+
+    def synchronize(self, event: SimEvent) -> None:
+        with self.simulation.lock:
+            self._awaited(event)
+            if event.op is not None:
+                self.simulation.run_until(event.op)
+                self._alive()
+            self.simulation.learn(event)
+
+    def _awaited(self, event: SimEvent) -> None:
+        self._alive()
+        self.simulation.fresh(event)
+        if event.capture is not None:
+            raise RuntimeError(f"{event} was captured: it is part of a graph, and the host can not look at it")
+
+    def recycle(self, event: SimEvent) -> None:
+        with self.simulation.lock:
+            self.simulation.recycle(event)
+
+    def mark(self, stream: SimStream) -> Op:
+        with self.simulation.lock:
+            self._usable(stream)
+            self.simulation.meet_host(stream)
+            op = Op(stream, "mark")
+            self.simulation.enqueue(op)
+            return op
+
+    def elapsed(self, start: Op, end: Op) -> float:
+        if not (start.done and end.done):
+            raise RuntimeError(f"{start if not start.done else end} was not passed yet")
+        return end.end - start.end
+
+    # ---- memory
+
+    def allocate(self, nbytes: int, stream: SimStream) -> Life:
+        with self.simulation.lock:
+            self._usable(stream)
+            return self.pool.allocate(nbytes, stream)
+
+    def free(self, memory: Life, stream: SimStream) -> None:
+        with self.simulation.lock:
+            if self.lost is None:
+                self.simulation.meet_host(stream)
+                self.pool.free(memory, stream)
+            else:
+                self.pool.forget(memory)
+
+    def view(self, memory: Life, shape: tuple[int, ...], dtype: np.dtype[Any]) -> SimData:
+        chunk = memory.chunk
+        data = SimData(np.ndarray(shape, dtype, chunk.actual), np.ndarray(shape, dtype, chunk.ideal), memory)
+        return SimData(data.actual, data.ideal, memory, (0, data.actual.nbytes))
+
+    def address(self, data: SimData) -> int:
+        return int(data.actual.ctypes.data)
+
+    def holds(self, value: Any) -> bool:
+        return isinstance(value, SimData | LibraryArray) and value.life.place == self.name
+
+    def adopt(self, value: Any) -> SimData:
+        data: SimData = value.data if isinstance(value, LibraryArray) else value
+        return data
+
+    def library_array(self, array: Array, stream: SimStream) -> LibraryArray:
+        """An array that another library made and wrote on a stream, in memory that it frees itself."""
+        data = self.view(self.allocate(array.nbytes, stream), array.shape, array.dtype)
+
+        def written(out: Array) -> None:
+            out[...] = array
+
+        self.launch(stream, written, [data], [])
+        return LibraryArray(self, data, stream)
+
+    def pinned(self, nbytes: int) -> Any:
+        with self.simulation.lock:
+            self._alive()
+            return self.simulation.slabs.take(nbytes)
+
+    def upload(self, stream: SimStream, target: SimData, source: Array) -> None:
+        with self.simulation.lock:
+            self._usable(stream)
+            if stream.capture is not None:
+                raise RuntimeError(f"{stream} is captured: copies from the host are not part of graphs here")
+            found = self.simulation.slabs.of(source)
+            if found is None:
+                self._issue(stream, "upload", Upload(target, source, np.array(source)), [target], [])
+                return
+            life, low, high = found
+            actual, ideal = over(life, source, low)
+            work = Upload(target, actual, expected(life, source, low, high))
+            self._issue(stream, "upload", work, [target], [SimData(actual, ideal, life, (low, high))])
+
+    def download(self, stream: SimStream, target: Array, source: SimData) -> None:
+        with self.simulation.lock:
+            self._usable(stream)
+            if stream.capture is not None:
+                raise RuntimeError(f"{stream} is captured: copies to the host are not part of graphs here")
+            found = self.simulation.slabs.of(target)
+            if found is None:
+                work = Download(self.simulation, target, np.empty_like(target), source)
+                self._issue(stream, "download", work, [], [source])
+                return
+            life, low, high = found
+            actual, ideal = over(life, target, low)
+            work = Download(self.simulation, actual, ideal, source)
+            self._issue(stream, "download", work, [SimData(actual, ideal, life, (low, high))], [source])
+
+    def transfer(self, stream: SimStream, target: SimData, source: SimData, other: Driver) -> bool:
+        if not isinstance(other, SimDriver) or other.simulation is not self.simulation:
+            return False
+        if other is not self and not self.simulation.settings.peer:
+            return False
+        other._alive()
+        self.issue(stream, "transfer", Work(np.copyto, [target], [source]), [target], [source])
+        return True
+
+    def memory(self) -> tuple[int, int]:
+        return self.pool.nbytes, self.simulation.settings.memory
+
+    def trim(self) -> None:
+        with self.simulation.lock:
+            self._alive()
+            self.pool.trim()
+
+    # ---- graphs
+
+    def begin_capture(self, stream: SimStream) -> None:
+        with self.simulation.lock:
+            self._usable(stream)
+            if stream.capture is not None:
+                raise RuntimeError(f"{stream} is captured already")
+            stream.capture = Capture(stream)
+
+    def end_capture(self, stream: SimStream) -> Capture:
+        with self.simulation.lock:
+            graph = stream.capture
+            if graph is None or graph.origin is not stream:
+                raise RuntimeError(f"no capture began on {stream}")
+            graph.end()
+            return graph
+
+    def replay(self, graph: Capture, stream: SimStream) -> None:
+        with self.simulation.lock:
+            self._usable(stream)
+            graph.replay(stream, self.open_stream)
+
+    def close(self) -> None:
+        with self.simulation.lock:
+            if self.lost is None:
+                self.pool.trim()
+
+
+class Work:
+    """A function of arrays, at its two times: `begin` on ideal bytes when it is issued, `end` on actual ones."""
+
+    __slots__ = ("reads", "run", "writes")
+
+    def __init__(self, run: Callable[..., None], writes: Sequence[SimData], reads: Sequence[SimData]) -> None:
+        self.run = run
+        self.writes = writes
+        self.reads = reads
+
+    def begin(self) -> None:
+        self.run(*[w.ideal for w in self.writes], *[r.ideal for r in self.reads])
+
+    def end(self) -> None:
+        self.run(*[w.actual for w in self.writes], *[r.actual for r in self.reads])
+
+    def again(self) -> Work:
+        """For another launch of a captured graph."""
+        return self
+
+
+class Upload(Work):
+    """A copy from the host."""
+
+    __slots__ = ("expected", "source")
+
+    def __init__(self, target: SimData, source: Array, expected: Array) -> None:
+        super().__init__(np.copyto, [target], [])
+        self.source = source
+        self.expected = expected
+        """What the source holds in program order."""
+
+    def begin(self) -> None:
+        np.copyto(self.writes[0].ideal, self.expected)
+
+    def end(self) -> None:
+        np.copyto(self.writes[0].actual, self.source)
+        if not same_bytes(self.source, self.expected):
+            raise RaceError(
+                f"a host array of shape {list(self.source.shape)} changed before its copy to the device ran; "
+                "leave it alone until the event behind the copy has passed"
+            )
+
+
+class Download(Work):
+    """A copy to the host."""
+
+    __slots__ = ("expected", "ideal", "simulation", "target")
+
+    def __init__(self, simulation: Simulation, target: Array, ideal: Array, source: SimData) -> None:
+        super().__init__(np.copyto, [], [source])
+        self.simulation = simulation
+        self.target = target
+        self.ideal = ideal
+
+    def begin(self) -> None:
+        np.copyto(self.ideal, self.reads[0].ideal)
+        self.expected = self.ideal.copy()
+
+    def end(self) -> None:
+        np.copyto(self.target, self.reads[0].actual)
+        if not same_bytes(self.target, self.expected) and not self.simulation.lost:
+            raise WrongValue(
+                f"a copy of {self.reads[0]} to the host brings other bytes than work in the order of issue gives"
+            )
+
+
+class LibraryArray:
+    """An array of another library, in simulated memory that the library frees when nobody refers to it."""
+
+    def __init__(self, driver: SimDriver, data: SimData, stream: SimStream) -> None:
+        self.driver = driver
+        self.data = data
+        self.life = data.life
+        self.stream = stream
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.data.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.data.dtype
+
+    def __del__(self) -> None:
+        self.driver.free(self.life, self.stream)
