@@ -18,6 +18,7 @@ from backends.base import Batch, BatchResult, Elements, Instance
 from backends.device import Accelerator, DeviceArray, Event, Stream
 from backends.values import Ragged, Value
 from executor.cohort import Cohort
+from executor.columns import Items
 from executor.ledger import Ledger, Part
 from executor.stats import NodeStats
 from pipeline_dsl.plan import PortPlan, StagePlan
@@ -253,8 +254,8 @@ def arrays_of(value: Value) -> list[DeviceArray]:
 
 
 def first_array(column: Any) -> DeviceArray | None:
-    """A device array of a column, if it has one."""
-    values = getattr(column, "items", None)
-    value = values[0] if values else getattr(column, "array", getattr(column, "ragged", None))
-    found = arrays_of(value)
+    """A device array of a column, if it has one: of several items any may be on a device."""
+    if isinstance(column, Items):
+        return next((found[0] for item in column.items if (found := arrays_of(item))), None)
+    found = arrays_of(getattr(column, "array", getattr(column, "ragged", None)))
     return found[0] if found else None
