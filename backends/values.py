@@ -190,7 +190,7 @@ class Ragged(Sequence[Array]):
             return self._padded
         if self._made is not None and self._made[0] == (value, length):
             return self._made[1]
-        made = self._make_padded(value, length)
+        made: Array = self._make_padded(value, length)
         self._made = ((value, length), made)
         return made
 
@@ -240,7 +240,7 @@ class Ragged(Sequence[Array]):
             return True
         return bool((self._lengths == self._padded.shape[1]).all())
 
-    def _make_padded(self, value: Any, length: int | None) -> Array:
+    def _make_padded(self, value: Any, length: int | None) -> Any:
         lengths = self.lengths()
         longest = int(lengths.max()) if len(lengths) else 0
         if length is not None and longest > length:
