@@ -84,6 +84,12 @@ class Health:
             return DeviceLost(*self.lost.args)
         return error
 
+    def reraise(self, error: BaseException) -> None:
+        """Raise what it means, if that is something else."""
+        meant = self.translated(error)
+        if meant is not error:
+            raise meant from error
+
 
 def _code(error: BaseException) -> int:
     """CUDA's number, as CuPy (`status`) or torch (`error_code`) attach it; -1 without one."""
@@ -116,9 +122,7 @@ def guarded(method: Method) -> Method:
         try:
             return method(self, *args, **more)
         except Exception as error:
-            meant = health.translated(error)
-            if meant is error:
-                raise
-            raise meant from error
+            health.reraise(error)
+            raise
 
     return call  # type: ignore[return-value]

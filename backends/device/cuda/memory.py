@@ -77,7 +77,8 @@ class Pool:
         self.streams = streams
         self.index = streams.index
         self._of_cupy = cupy.get_default_memory_pool()
-        self._of_torch = cupy.cuda.PythonFunctionAllocator(self._torch_allocate, _torch_free)
+        self._torch: Any = None
+        self._of_torch = cupy.cuda.PythonFunctionAllocator(self._torch_allocate, self._torch_free)
 
     def allocate(self, nbytes: int) -> Any:
         """A MemoryPointer for work on the calling thread's current stream, which is one of this device. MemoryError,
@@ -94,7 +95,12 @@ class Pool:
         address = int(self.cupy.cuda.get_current_stream(index).ptr)
         if libraries.raw_stream(torch, index) != address:
             self._agree(torch, index, address)
+        self._torch = torch
         return int(torch.cuda.caching_allocator_alloc(nbytes, index, address))
+
+    def _torch_free(self, address: int, _: int) -> None:
+        with suppress(AttributeError, TypeError):  # at the interpreter's end torch may be half gone
+            self._torch.cuda.caching_allocator_delete(address)
 
     def _agree(self, torch: Any, index: int, address: int) -> None:
         """The two libraries' current streams differ. If torch was loaded while ours was current it has not been told;
@@ -150,9 +156,3 @@ def _allocate(nbytes: int) -> Any:
     cupy = libraries.cupy()
     pool = _pools.get(cupy.cuda.runtime.getDevice())
     return cupy.get_default_memory_pool().malloc(nbytes) if pool is None else pool.allocate(nbytes)
-
-
-def _torch_free(address: int, _: int) -> None:
-    torch = libraries.torch()
-    with suppress(AttributeError, TypeError):  # at the interpreter's end torch may be half gone
-        torch.cuda.caching_allocator_delete(address)

@@ -116,13 +116,15 @@ class Current:
         try:
             return self._enter()
         except RuntimeError as error:
-            raise self._health.translated(error) from error
+            self._health.reraise(error)
+            raise
 
     def __exit__(self, *_: object) -> None:
         try:
             self._exit()
         except RuntimeError as error:
-            raise self._health.translated(error) from error
+            self._health.reraise(error)
+            raise
 
     def _enter(self) -> CudaStream:
         stream, cuda = self._stream, self._cupy.cuda
