@@ -218,6 +218,7 @@ class CudaDriver:
                 self._pool.trim()
                 self._pinned.trim()
         uninstall(self._pool)
+        self.streams.close()
 
 
 class _Device:

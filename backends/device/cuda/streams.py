@@ -8,7 +8,6 @@ are in use, and CuPy makes the rest. The default stream and the per-thread one a
 
 from __future__ import annotations
 
-import weakref
 from threading import Lock
 from typing import Any
 
@@ -54,13 +53,13 @@ class CudaStream:
 
 
 class Streams:
-    """The streams of one device."""
+    """The streams of one device. They are kept until it is closed: libraries hold their addresses."""
 
     def __init__(self, cupy: Any, index: int) -> None:
         self._cupy = cupy
         self.index = index
         self._lock = Lock()
-        self._by_address: weakref.WeakValueDictionary[int, CudaStream] = weakref.WeakValueDictionary()
+        self._by_address: dict[int, CudaStream] = {}
 
     def open(self, high_priority: bool) -> CudaStream:
         """A stream that nobody else here has. The device must be the calling thread's current one."""
@@ -80,6 +79,10 @@ class Streams:
     def at(self, address: int) -> CudaStream | None:
         """The stream with that address, if it is one of these."""
         return self._by_address.get(address)
+
+    def close(self) -> None:
+        """Nothing runs on them, and nobody uses them any more."""
+        self._by_address.clear()
 
     def _of_torch(self, torch: Any, priority: int) -> CudaStream | None:
         for _ in range(_POOL):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from backends.device.cuda import driver as open_driver
-from backends.device.cuda import libraries
+from backends.device.cuda import libraries, memory
 from backends.device.cuda.driver import CudaDriver
 from tests.backends.device import fake_cupy, fake_torch
 
@@ -26,6 +27,9 @@ def fake_gpus(monkeypatch: pytest.MonkeyPatch, torch: bool = False, **more: obje
         monkeypatch.delitem(sys.modules, "torch", raising=False)
     libraries.forget()
     yield world
+    gc.collect()  # what is dropped late is given back to this module, not to the next
+    for pool in list(memory._pools.values()):
+        memory.uninstall(pool)
     libraries.forget()
 
 

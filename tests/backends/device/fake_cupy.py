@@ -1,7 +1,7 @@
 """A cupy that computes with numpy, late: what CuPy and CUDA promise, and an error for what they do not allow.
 
-Work that is enqueued runs when somebody waits for it, so a value that is read too early is wrong. Addresses are numbers
-of a space of its own. A misuse that CUDA answers with undefined behaviour is an AssertionError here: the default stream,
+Work that is enqueued runs when somebody waits for it, so a value that is read too early is wrong. Addresses are
+numbers of a space of its own. A misuse that CUDA answers with undefined behaviour is an AssertionError here: the default stream,
 an array of another device, memory that was freed, page-locking while a graph is captured.
 """
 
@@ -142,6 +142,8 @@ class World:
 
     def free(self, start: int) -> None:
         assert start in self.memory, "freed twice"
+        for state in list(self.streams.values()):  # cudaFree waits for the device
+            state.run_to(len(state.work))
         device, memory = self.memory.pop(start)
         self.used[device] -= len(memory)
 
@@ -415,19 +417,19 @@ def _memory(world: World, cupy: Any) -> None:
             world.enqueue(state, work)
 
         def copy_from_host_async(self, mem: int, size: int, stream: Any = None) -> None:
-            host = world.pinned_at(mem, size)
+            host, address = world.pinned_at(mem, size), self.ptr
 
             def copy() -> None:
-                target, at = world.bytes_at(self.ptr, size)
+                target, at = world.bytes_at(address, size)
                 target[at : at + size] = host
 
             self._copy(stream, copy)
 
         def copy_to_host_async(self, mem: int, size: int, stream: Any = None) -> None:
-            host = world.pinned_at(mem, size)
+            host, address = world.pinned_at(mem, size), self.ptr
 
             def copy() -> None:
-                source, at = world.bytes_at(self.ptr, size)
+                source, at = world.bytes_at(address, size)
                 host[:] = source[at : at + size]
 
             self._copy(stream, copy)
@@ -521,7 +523,7 @@ def _memory(world: World, cupy: Any) -> None:
 
 
 def _arrays(world: World, cupy: Any) -> None:
-    class ndarray:  # noqa: N801 - CuPy's name
+    class ndarray:
         def __init__(self, shape: Any, dtype: Any = float, memptr: Any = None, strides: Any = None) -> None:
             plain = np.ndarray(shape, dtype, np.empty(0, np.uint8) if 0 in shape else None, strides=None)
             self.shape, self.dtype, self.strides = plain.shape, plain.dtype, strides or plain.strides
@@ -540,13 +542,19 @@ def _arrays(world: World, cupy: Any) -> None:
                 whole, step = whole and (n <= 1 or stride == step), step * n
             return types.SimpleNamespace(c_contiguous=whole)
 
-        def values(self) -> np.ndarray:
-            """What lies there now, as numpy array over the memory."""
-            if not self.size:
-                return np.empty(self.shape, self.dtype)
-            extent = self.dtype.itemsize + sum((n - 1) * s for n, s in zip(self.shape, self.strides))
-            memory, at = world.bytes_at(self.data.ptr, extent)
-            return np.ndarray(self.shape, self.dtype, memory.data, at, self.strides)
+        def later(self) -> Callable[[], np.ndarray]:
+            """What lies there when it is called, as numpy array over the memory: as a kernel, it has the address and
+            does not keep the memory."""
+            shape, dtype, strides, address = self.shape, self.dtype, self.strides, self.data.ptr
+            extent = dtype.itemsize + sum((n - 1) * s for n, s in zip(shape, strides))
+
+            def values() -> np.ndarray:
+                if 0 in shape:
+                    return np.empty(shape, dtype)
+                memory, at = world.bytes_at(address, extent)
+                return np.ndarray(shape, dtype, memory.data, at, strides)
+
+            return values
 
         def _view(self, view: np.ndarray, base: np.ndarray) -> Any:
             offset = view.__array_interface__["data"][0] - base.__array_interface__["data"][0]
@@ -561,9 +569,11 @@ def _arrays(world: World, cupy: Any) -> None:
             return ndarray(np.empty(self.shape, np.uint8).reshape(*shape).shape, self.dtype, self.data)
 
         def __setitem__(self, key: Any, value: Any) -> None:
+            target = self.later()
+            where, what = (x.later() if isinstance(x, ndarray) else lambda x=x: x for x in (key, value))
+
             def store() -> None:
-                plain = key.values() if isinstance(key, ndarray) else key
-                self.values()[plain] = value.values() if isinstance(value, ndarray) else value
+                target()[where()] = what()
 
             world.kernel(store, self, *(a for a in (key, value) if isinstance(a, ndarray)))
 
@@ -582,15 +592,19 @@ def _arrays(world: World, cupy: Any) -> None:
             return value
         plain = np.array(value, order="C")
         made = ndarray(plain.shape, plain.dtype)
-        world.kernel(lambda: made.values().__setitem__(..., plain), made)
+        target = made.later()
+        world.kernel(lambda: target().__setitem__(..., plain), made)
         return made
 
     def concatenate(parts: Any, out: Any) -> None:
-        world.kernel(lambda: np.concatenate([p.values() for p in parts], out=out.values()), out, *parts)
+        target, sources = out.later(), [p.later() for p in parts]
+        world.kernel(lambda: np.concatenate([source() for source in sources], out=target()), out, *parts)
 
     def take(source: Any, rows: Any, axis: int, out: Any) -> None:
+        target, origin, where = out.later(), source.later(), rows.later()
+
         def work() -> None:
-            out.values()[...] = np.take(source.values(), rows.values(), axis=axis)
+            target()[...] = np.take(origin(), where(), axis=axis)
 
         world.kernel(work, out, source, rows)
 
