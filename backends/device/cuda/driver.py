@@ -98,8 +98,8 @@ class CudaDriver:
     @guarded
     def ready(self, event: CudaEvent) -> bool:
         """False for an event of a captured graph: it stands for a place in the graph, not for a moment."""
-        raw = event.held()
-        return not event.captured and bool(raw.done)
+        event.held()
+        return not event.captured and self._events.passed(event)
 
     @guarded
     def synchronize(self, event: CudaEvent) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+NOT_READY = 600
+
 
 class CudaEvent:
     """One record of an event."""
@@ -46,6 +48,7 @@ class Events:
 
     def __init__(self, cupy: Any) -> None:
         self._make = cupy.cuda.Event
+        self._runtime = cupy.cuda.runtime
         self._idle: deque[Any] = deque()
         self._idle_marks: deque[Any] = deque()
         self.made = 0
@@ -73,6 +76,14 @@ class Events:
     def lacking(self) -> bool:
         """Whether the next `take` makes a new one."""
         return not self._idle
+
+    def passed(self, event: CudaEvent) -> bool:
+        """Whether the work before it has ended. What that work failed with is raised, which CuPy's own `done` takes for
+        "not yet"."""
+        status = self._runtime.eventQuery(event.held().ptr)
+        if status in (0, NOT_READY):
+            return bool(status == 0)
+        raise self._runtime.CUDARuntimeError(status)
 
     def give_back(self, event: CudaEvent) -> None:
         """Nobody refers to it any more. RuntimeError the second time."""

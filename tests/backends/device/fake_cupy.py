@@ -1,8 +1,8 @@
 """A cupy that computes with numpy, late: what CuPy and CUDA promise, and an error for what they do not allow.
 
-Work that is enqueued runs when somebody waits for it, so a value that is read too early is wrong. Addresses are
-numbers of a space of its own. A misuse that CUDA answers with undefined behaviour is an AssertionError here: the default stream,
-an array of another device, memory that was freed, page-locking while a graph is captured.
+Work that is enqueued runs when somebody waits for it, so a value that is read too early is wrong. Addresses are numbers
+of a space of their own. A misuse that CUDA answers with undefined behaviour is an AssertionError here: the default
+stream, an array of another device, memory that was freed, page-locking while a graph is captured.
 """
 
 from __future__ import annotations
@@ -85,6 +85,7 @@ class World:
         self._next = 0x1000
         self.peered: set[tuple[int, int]] = set()
         self.capturing: dict[int, Capture] = {}
+        self.events: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
     # ---- the calling thread
 
@@ -275,6 +276,8 @@ def make(world: World) -> types.ModuleType:
             self.block, self.disable_timing, self.device = block, disable_timing, world.device
             self.stream: StreamState | None = None
             self.position, self.time, self.of = 0, -1, None
+            self.ptr = world.address()
+            world.events[self.ptr] = self
 
         def recorded(self, state: StreamState) -> None:
             self.of, self.stream = state.capture, state
@@ -305,10 +308,7 @@ def make(world: World) -> types.ModuleType:
 
         @property
         def done(self) -> bool:
-            world.call("eventQuery", self.device)
-            if self.of is not None:
-                raise CUDARuntimeError(907)
-            return self.stream is None or self.stream.done >= self.position
+            return runtime.eventQuery(self.ptr) == 0
 
         def synchronize(self) -> None:
             world.call("eventSynchronize", self.device)
@@ -367,6 +367,15 @@ def _runtime(world: World) -> Any:
 
         world.enqueue(state, copy)
 
+    def query(address: int) -> int:
+        """CuPy hands the status out, errors too."""
+        event = world.events[address]
+        if event.device in world.poisoned:
+            return world.poisoned[event.device]
+        if event.of is not None:
+            return 907
+        return 0 if event.stream is None or event.stream.done >= event.position else 600
+
     def attributes(address: int) -> Any:
         for start, (device, memory) in world.memory.items():
             if start <= address < start + len(memory):
@@ -381,6 +390,7 @@ def _runtime(world: World) -> Any:
         getDevice=lambda: world.device,
         setDevice=set_device,
         memGetInfo=mem_info,
+        eventQuery=query,
         driverGetVersion=lambda: world.driver_version,
         deviceCanAccessPeer=lambda device, other: int(world.peers and device != other),
         deviceEnablePeerAccess=enable_peer,

@@ -38,8 +38,8 @@ REFUSALS = [
         {"setDevice": 46},
         13000,
         "device `cuda:0` can not be used: it is busy or closed to new processes",
-        "`nvidia-smi -q -d COMPUTE` shows its compute mode: `Prohibited` lets nobody in, `Exclusive_Process` one process"
-        " at a time",
+        "`nvidia-smi -q -d COMPUTE` shows its compute mode: `Prohibited` lets nobody in, `Exclusive_Process` one"
+        " process at a time",
     ),
     (
         {"memGetInfo": 2},
@@ -130,14 +130,15 @@ LOST = (
 )
 
 
-def test_an_illegal_address_ends_the_device_for_good(world: World):
+@pytest.mark.parametrize("seen_by", ["synchronize", "ready"])
+def test_an_illegal_address_ends_the_device_for_good(world: World, seen_by: str):
     gpu = driver(0)
     stream = gpu.open_stream(False)
     event, late = gpu.record(stream), gpu.record(stream)
     memory = gpu.allocate(64, stream)
     world.poisoned[0] = 700
     with pytest.raises(DeviceLost) as caught:
-        gpu.synchronize(event)
+        getattr(gpu, seen_by)(event)
     assert str(caught.value) == LOST
     world.poisoned.clear()
     calls = [

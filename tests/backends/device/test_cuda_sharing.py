@@ -123,6 +123,18 @@ def test_memory_is_torchs_and_tagged_with_the_stream(shared: World):
     assert torch.cuda.caching_allocator_alloc(1024, 0, one.address) == address
 
 
+@pytest.mark.parametrize("torch", [False, True])
+def test_memory_that_is_kept_for_later_is_not_in_use(monkeypatch, torch: bool):
+    with fake_gpus(monkeypatch, torch):
+        gpu = driver(0)
+        stream = gpu.open_stream(False)
+        before = gpu.memory()
+        memory = gpu.allocate(1 << 20, stream)
+        assert gpu.memory()[0] == before[0] + (1 << 20)
+        gpu.free(memory, stream)
+        assert gpu.memory() == before
+
+
 def test_an_array_keeps_its_memory_however_long_it_lives(shared: World):
     gpu = driver(0)
     stream = gpu.open_stream(False)
