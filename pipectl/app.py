@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
 from executor.engine import Engine
+from executor.gpus import GPUS
 from executor.metrics import render
 from executor.request import Job, Response
 from executor.sequence import SequenceInfo
@@ -130,7 +131,7 @@ class App:
 
     def metrics(self) -> str:
         """All counters as Prometheus text."""
-        return render(self._engine.stats())
+        return render(replace(self._engine.stats(), gpus=GPUS.read()))
 
     def drain(self, timeout: float | None = None) -> bool:
         """Take no new requests and wait for what is under way; False if that took longer than `timeout` s."""
