@@ -82,7 +82,7 @@ class Context:
     def launch(self, stream: Any) -> None:
         """Enqueue the run."""
         self._settled = False
-        if not self._raw.execute_async_v3(stream.handle):
+        if not self._raw.execute_async_v3(memory.number(stream)):
             error = self._error("", f"the run was not started, with shapes {self._given()}")
             self._shapes.clear()
             raise error
@@ -92,7 +92,7 @@ class Context:
         """Whether a launch with the shapes of the last one may be captured: they have run once, and the library, where
         it can be asked, agrees."""
         ask = getattr(self._raw, "is_stream_capturable", None)
-        return self._settled and (ask is None or bool(ask(self._stream.handle)))
+        return self._settled and (ask is None or bool(ask(memory.number(stream))))
 
     def close(self) -> None:
         """Wait for what was launched, and free the context."""
@@ -114,7 +114,7 @@ class Context:
             return
         self._shapes.clear()
         self._settled, self._profile = False, None
-        if not self._raw.set_optimization_profile_async(index, stream.handle):
+        if not self._raw.set_optimization_profile_async(index, memory.number(stream)):
             raise self._error("", f"the engine does not enter its profile {index}")
         self._profile = index
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from backends.base import BackendError
-from backends.device import device
+from backends.device import DeviceArray, device
+from backends.device.array import storage
 from pipeline_dsl.plan import StagePlan
 
 ALIGNMENT = 256
@@ -28,9 +29,10 @@ def open_stream(name: str, stage: StagePlan) -> Any:
         message = f"stage `{stage.name}`: backend `{stage.backend}` runs on a CUDA device, not on {name}"
         raise BackendError(message, "set `device = cuda(0)` for it, or use onnx(..) with the model it was built from")
     try:
-        return device(name).stream()
+        place = device(name)
     except BackendError as error:
         raise BackendError(f"stage `{stage.name}`: {error}", error.hint) from error
+    return place.stream()
 
 
 def capability(name: str) -> str:
@@ -52,37 +54,60 @@ def capability(name: str) -> str:
     return f"{numbers[0]}.{numbers[1]}"
 
 
+def number(stream: Any) -> int:
+    """The stream as the library wants it; never 0."""
+    return int(stream.address)
+
+
 def empty(shape: Sequence[int], dtype: Any, stream: Any) -> Any:
     """New device memory, ready on the stream."""
     return stream.device.empty(tuple(shape), dtype, stream)
 
 
 def upload(array: Any, stream: Any) -> Any:
-    """A host array on the stream's device. The caller keeps the array alive until the stream has passed."""
-    return stream.device.to_device(np.ascontiguousarray(array), stream)
+    """A host array on the stream's device. The caller may change or drop it at once."""
+    return stream.device.upload(np.ascontiguousarray(array), stream)
 
 
 def download(array: Any, stream: Any) -> Any:
     """A device array as numpy array; waits for the stream."""
-    host = stream.device.to_host(array, stream)
-    stream.synchronize()
-    return host
+    landing = stream.device.download(array, stream)
+    landing.event.synchronize()
+    return landing.array
 
 
 def aligned(array: Any, stream: Any) -> Any:
-    """The array itself, or a copy of it if its address is no multiple of `ALIGNMENT`."""
-    if array.address % ALIGNMENT == 0:
+    """The array itself, or a copy of it if its items are apart or its address is no multiple of `ALIGNMENT`."""
+    if array.contiguous and (array.address % ALIGNMENT == 0 or not array.nbytes):
         return array
-    copy = empty(array.shape, array.dtype, stream)
-    stream.device.copy(copy, array, stream)
-    return copy
+    return stream.device.compute(array.shape, array.dtype, _copy, [array], stream)
 
 
 def shaped(buffer: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     """The first bytes of a byte buffer as an array of shape and dtype. It keeps the buffer alive."""
-    return buffer.view(shape, dtype)
+    block, wanted = buffer.block, np.dtype(dtype)
+    return DeviceArray(block.device.driver.view(block.memory, shape, storage(wanted)), block, wanted)
+
+
+def order(stream: Any, writes: Sequence[Any], reads: Sequence[Any]) -> None:
+    """Order what is launched next on the stream behind the work that made or used these arrays."""
+    stream.order(writes=writes, reads=reads)
+
+
+def launched(stream: Any, writes: Sequence[Any], reads: Sequence[Any]) -> None:
+    """Say that the library has enqueued work on these arrays."""
+    stream.launched(writes=writes, reads=reads)
 
 
 def follow(stream: Any, earlier: Any) -> None:
     """What is launched on `stream` from here on starts after what was launched on `earlier`."""
     stream.wait(earlier.record())
+
+
+def on_device(value: Any) -> bool:
+    """Whether a value lies in device memory."""
+    return type(value) is DeviceArray
+
+
+def _copy(out: Any, source: Any) -> None:
+    out[...] = source
