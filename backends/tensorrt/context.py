@@ -92,7 +92,7 @@ class Context:
         """Whether a launch with the shapes of the last one may be captured: they have run once, and the library, where
         it can be asked, agrees."""
         ask = getattr(self._raw, "is_stream_capturable", None)
-        return self._settled and (ask is None or bool(ask(memory.number(stream))))
+        return self._settled and (ask is None or bool(ask(memory.number(self._stream))))
 
     def close(self) -> None:
         """Wait for what was launched, and free the context."""

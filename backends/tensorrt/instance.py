@@ -85,7 +85,7 @@ class TensorrtInstance:
             given = {s.tensor.name: self._entered(s, v, stream, held) for s, v in zip(self._inputs, batch.inputs)}
             return self._launched(given, stream, held)
         finally:  # a run that failed may have enqueued a part of its work
-            stream.keep(held)
+            stream.keep(*held)
 
     def _launched(self, given: dict[str, Any], stream: Any, held: list[Any]) -> tuple[Any, ...]:
         context = self._context
@@ -93,10 +93,20 @@ class TensorrtInstance:
         for name, value in given.items():
             context.bind(name, self._address(value))
         context.infer()
-        outputs = [self._prepared(slot, stream) for slot in self._outputs]
-        held += outputs
-        context.launch(stream)
-        return tuple(self._left(slot, output, stream, held) for slot, output in zip(self._outputs, outputs))
+        made = [self._prepared(slot, stream) for slot in self._outputs]
+        held += made
+        reads = [value for value in given.values() if memory.on_device(value)]
+        memory.order(stream, [m for m in made if memory.on_device(m)], reads)
+        try:
+            context.launch(stream)
+        except EngineError:
+            self._check_memory(made)  # what was short is the cause then
+            raise
+        finally:
+            buffers = [m.buffer if isinstance(m, self._allocator) else m for m in made]
+            memory.launched(stream, [b for b in buffers if memory.on_device(b)], reads)
+        self._check_memory(made)
+        return tuple(self._left(slot, output, stream) for slot, output in zip(self._outputs, made))
 
     def _entered(self, slot: Slot, value: Any, stream: Any, held: list[Any]) -> Any:
         """The value as the engine reads it: a device array, or a host array for a tensor of sizes."""
@@ -105,15 +115,14 @@ class TensorrtInstance:
             raise EngineError(self._stage.name, slot.tensor.name, f"port `{slot.port.name}` has no value")
         if slot.port.filled in CONTROLS:
             value = self._control(slot, value, stream)
-        on_host = not hasattr(value, "address")
+        on_host = not memory.on_device(value)
         if slot.tensor.name in self._engine.on_host:
             if not on_host:
                 self._copied(value.nbytes, "shape tensor")
                 value = memory.download(value, stream)
-            made = np.ascontiguousarray(value, dtype)
+            made = np.asarray(value, dtype, order="C")
         elif on_host:
             array = np.asarray(value, dtype)
-            held.append(array)
             self._copied(array.nbytes, "upload")
             made = memory.upload(array, stream)
         else:
@@ -125,7 +134,7 @@ class TensorrtInstance:
 
     def _control(self, slot: Slot, value: Any, stream: Any) -> Any:
         """Control values in the dtype and rank of the engine's tensor."""
-        if hasattr(value, "address"):
+        if memory.on_device(value):
             value = memory.download(value, stream)
         rows = slot.port.type.has_rows
         shape = [-1 if rows and axis == 0 else 1 for axis in range(len(slot.tensor.shape))]
@@ -144,30 +153,35 @@ class TensorrtInstance:
         context.bind(name, self._address(made))
         return made
 
-    def _left(self, slot: Slot, output: Any, stream: Any, held: list[Any]) -> Any:
+    def _left(self, slot: Slot, output: Any, stream: Any) -> Any:
         """The output as the executor takes it."""
         if isinstance(output, self._allocator):
             output = self._allocated(slot, output)
-        on_host = not hasattr(output, "address")
-        if slot.port.form == "scalar":
-            if on_host:
-                stream.synchronize()
-            return (output if on_host else memory.download(output, stream)).item()
+        on_host = not memory.on_device(output)
         if on_host:
             stream.synchronize()
+        if slot.port.form == "scalar":
+            return (output if on_host else memory.download(output, stream)).item()
+        if on_host:
             self._copied(output.nbytes, "upload")
-            held.append(output)
             return memory.upload(output, stream)
         return output
 
-    def _allocated(self, slot: Slot, allocator: Any) -> Any:
-        name = slot.tensor.name
-        if allocator.error is not None:
-            message = f"there is no memory for it: {allocator.error}"
-            raise EngineError(self._stage.name, name, message) from allocator.error
-        if allocator.buffer is None or allocator.shape is None or min(allocator.shape, default=0) < 0:
-            raise EngineError(self._stage.name, name, f"the engine did not say what it made: {allocator.shape}")
-        return memory.shaped(allocator.buffer, allocator.shape, DTYPES[slot.tensor.dtype].numpy)
+    def _check_memory(self, made: Sequence[Any]) -> None:
+        """MemoryError or EngineError for an output that got no memory."""
+        for slot, output in zip(self._outputs, made):
+            error = output.error if isinstance(output, self._allocator) else None
+            if isinstance(error, MemoryError):
+                raise MemoryError(f"stage `{self._stage.name}`, tensor `{slot.tensor.name}`: {error}") from error
+            if error is not None:
+                raise EngineError(self._stage.name, slot.tensor.name, f"it got no memory: {error}") from error
+
+    def _allocated(self, slot: Slot, output: Any) -> Any:
+        shape = output.shape
+        if output.buffer is None or shape is None or min(shape, default=0) < 0:
+            message = f"the engine did not say what it made: shape {shape}"
+            raise EngineError(self._stage.name, slot.tensor.name, message)
+        return memory.shaped(output.buffer, shape, DTYPES[slot.tensor.dtype].numpy)
 
     def _without_rows(self, slot: Slot, stream: Any) -> Any:
         """An output of a batch without rows, which no engine runs; sizes that are not known are 0."""
@@ -176,7 +190,7 @@ class TensorrtInstance:
         return memory.empty(shape, slot.port.type.dtype.numpy, stream)
 
     def _address(self, value: Any) -> int:
-        address = value.address if hasattr(value, "address") else value.ctypes.data
+        address = value.address if memory.on_device(value) else value.ctypes.data
         return int(address if value.nbytes else self._nothing.address)
 
     def _copied(self, size: int, reason: str) -> None:

@@ -116,5 +116,5 @@ def _logger(trt: Any, log: Log) -> Any:
 
 def _short(text: str) -> str:
     """A message without the place in the library's own source."""
-    text = re.sub(r"\s+In \S+ at \S+:\d+", "", " ".join(text.split()))
+    text = re.sub(r"\s*\bIn \w+ at \S+?:\d+", "", " ".join(text.split()))
     return re.sub(r"^\[\S+::\S+::\d+\] ", "", text)[:300]

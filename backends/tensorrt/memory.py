@@ -66,7 +66,7 @@ def empty(shape: Sequence[int], dtype: Any, stream: Any) -> Any:
 
 def upload(array: Any, stream: Any) -> Any:
     """A host array on the stream's device. The caller may change or drop it at once."""
-    return stream.device.upload(np.ascontiguousarray(array), stream)
+    return stream.device.upload(np.asarray(array, order="C"), stream)
 
 
 def download(array: Any, stream: Any) -> Any:
