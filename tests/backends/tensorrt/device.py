@@ -17,6 +17,9 @@ POISON = 0xA5
 LOCK = threading.RLock()
 """Work of one queue may have to run another's, from any thread: one thread at a time runs work."""
 
+BY_ADDRESS = {}
+"""Queues, as the library knows them."""
+
 _here = threading.local()
 
 
@@ -37,11 +40,10 @@ class Queue:
     """A stream: work that has not run yet. Each item is (done before it, work)."""
 
     numbers = iter(range(0x7000, 1 << 40, 0x10))
-    by_address: dict[int, "Queue"] = {}
 
     def __init__(self):
         self.address = next(self.numbers)
-        self.by_address[self.address] = self
+        BY_ADDRESS[self.address] = self
         self.work = deque()
         self.launched = self.ran = 0
 

@@ -18,7 +18,7 @@ import onnx
 from onnx import helper, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
-from tests.backends.tensorrt.device import BLOCKS, Fault, Queue, current_queue
+from tests.backends.tensorrt.device import BLOCKS, BY_ADDRESS, Fault, current_queue
 
 __version__ = "10.9.0"
 CAPABILITY = "9.0"
@@ -26,6 +26,8 @@ MAGIC = "fake plan"
 
 REFUSED = {}
 """Method -> what it answers."""
+REFUSED_SHAPES = {}
+"""Tensor -> the shape that it does not take."""
 CALLS = []
 """Names of the calls made, in order."""
 
@@ -36,6 +38,7 @@ def refuse(name, answer=False):
 
 def reset():
     REFUSED.clear()
+    REFUSED_SHAPES.clear()
     CALLS.clear()
 
 
@@ -115,7 +118,8 @@ class Logged:
     logger = None
 
     def say(self, text):
-        self.logger.log(ILogger.Severity.ERROR, f"[fake.cpp::check::1] {text}")
+        said = f"[fake.cpp::check::1] {text}"
+        self.logger.log(ILogger.Severity.ERROR, said)
 
 
 class Tensor:
@@ -201,12 +205,12 @@ class Profile:
     def __init__(self):
         self.shapes = {}
 
-    def set_shape(self, input, min, opt, max):
+    def set_shape(self, input, min, opt, max):  # noqa: A002  # their names
         CALLS.append("set_shape")
         if "set_shape" not in REFUSED and all(a <= b <= c for a, b, c in zip(min, opt, max)):
             self.shapes[input] = [tuple(min), tuple(opt), tuple(max)]
 
-    def get_shape(self, input):
+    def get_shape(self, input):  # noqa: A002  # their name
         return self.shapes.get(input, [])
 
 
@@ -343,10 +347,11 @@ class Context(Logged):
         self.inferred = False
         self.turn = threading.Lock()
         self.launched = self.ran = 0
+        self.allocated = {}
 
     @method
     def set_optimization_profile_async(self, profile_index, stream_handle):
-        if not 0 <= profile_index < len(self.engine.profiles) or stream_handle not in Queue.by_address:
+        if not 0 <= profile_index < len(self.engine.profiles) or stream_handle not in BY_ADDRESS:
             self.say(f"there is no profile {profile_index}")
             return False
         self.active_optimization_profile = profile_index
@@ -359,6 +364,10 @@ class Context(Logged):
     def set_input_shape(self, name, shape):
         declared = self.engine.inputs[name].shape
         self.inferred = False
+        self.shapes.pop(name, None)  # a shape that is refused leaves none
+        if REFUSED_SHAPES.get(name) == tuple(shape):
+            self.say("set_input_shape was told to fail")
+            return False
         if len(shape) != len(declared) or any(d not in (-1, n) for d, n in zip(declared, shape)):
             self.say(f"{name} is {declared}")
             return False
@@ -410,7 +419,7 @@ class Context(Logged):
             self.turn.release()
 
     def _execute(self, handle):
-        queue = Queue.by_address.get(handle)
+        queue = BY_ADDRESS.get(handle)
         if queue is None or current_queue() is None:
             self.say(f"stream {handle:#x} is the default one, or no device is current")
             return False
@@ -431,12 +440,16 @@ class Context(Logged):
             made = self._compute(inputs, number)
             for name, allocator in later.items():
                 array = made[name]
-                outputs[name] = allocator.reallocate_output_async(name, 0, array.nbytes, 256, handle)
-                if not outputs[name]:
+                memory = self.addresses.get(name, 0)
+                if not memory or self.allocated[name] < array.nbytes:  # memory that is large enough is used again
+                    memory = allocator.reallocate_output_async(name, memory, array.nbytes, 256, handle)
+                if not memory:
                     self.say(f"{name} got no memory")
                     return False
+                self.allocated[name], self.addresses[name], outputs[name] = array.nbytes, memory, memory
                 allocator.notify_shape(name, array.shape)
-            queue.enqueue(lambda: self._write(made, outputs))
+            watched = [(name, weakref.ref(allocator)) for name, allocator in later.items()]
+            queue.enqueue(lambda: self._write(made, outputs, watched))
         else:
             queue.enqueue(lambda: self._write(self._compute(inputs, number), outputs))
         return True
@@ -455,7 +468,10 @@ class Context(Logged):
         made = ReferenceEvaluator(self.engine.model).run(list(self.engine.outputs), given)
         return {n: np.ascontiguousarray(a, self.engine.outputs[n].numpy) for n, a in zip(self.engine.outputs, made)}
 
-    def _write(self, made, addresses):
+    def _write(self, made, addresses, watched=()):
+        for name, allocator in watched:
+            if allocator() is None:
+                raise Fault(f"the allocator of {name} went before the run had ended")
         for name, array in made.items():
             self._bytes(name, addresses[name], array.shape, self.engine.outputs[name])[...] = array
 

@@ -34,6 +34,8 @@ PAIRS = {
 }
 """Class of the library -> the one that stands for it in the other tests."""
 
+PLAIN = Options()
+
 CALLBACKS = {
     "reallocate_output": ["tensor_name", "memory", "size", "alignment"],
     "reallocate_output_async": ["tensor_name", "memory", "size", "alignment", "stream"],
@@ -116,7 +118,7 @@ def found(tmp_path_factory):
     return library(RTX, planned(path))
 
 
-def built(found, plan, path, options=Options()):
+def built(found, plan, path, options=PLAIN):
     network = parse(found, path.read_bytes(), path, plan)
     inputs, _ = match(plan, str(path), network.inputs, network.outputs)
     profiles = profiles_of(plan, inputs)

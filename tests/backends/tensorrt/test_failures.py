@@ -97,6 +97,34 @@ def test_reasons_of_an_earlier_failure_are_not_told_again(gpu, instance):
     assert "set_input_shape" not in str(error.value)
 
 
+def test_reasons_that_nobody_asked_for_are_not_told_later(gpu, instance):
+    instance._engine.library.log.add(1, "of something that worked all the same")
+    trt.refuse("execute_async_v3")
+    with pytest.raises(EngineError) as error:
+        instance.execute(given(gpu, gpu.stream(), random(2, 4)))
+    assert str(error.value).endswith("with shapes `x` [2, 4]: execute_async_v3 was told to fail")
+
+
+def test_a_shape_that_was_refused_does_not_stand_for_the_one_before(gpu, instance):
+    stream, x = gpu.stream(), random(2, 4)
+    instance.execute(given(gpu, stream, x))
+    trt.REFUSED_SHAPES["x"] = (3, 4)
+    with pytest.raises(EngineError, match="does not take shape"):
+        instance.execute(given(gpu, stream, random(3, 4)))
+    (y,) = instance.execute(given(gpu, stream, x)).outputs
+    np.testing.assert_allclose(read(gpu, y), x.sum(1), rtol=1e-6)
+
+
+def test_after_a_run_that_did_not_start_all_shapes_are_set_again(gpu, instance):
+    stream, x = gpu.stream(), random(2, 4)
+    trt.refuse("execute_async_v3")
+    with pytest.raises(EngineError):
+        instance.execute(given(gpu, stream, x))
+    trt.reset()
+    instance.execute(given(gpu, stream, x))
+    assert "set_input_shape" in trt.CALLS
+
+
 # ---- loading
 
 LOAD = [

@@ -140,7 +140,8 @@ def test_what_the_parser_does_not_know_is_named(backend, tmp_path):
     text, hint = refused(backend, planned(tmp_path / "m.onnx"))
     assert text.endswith(
         "m.onnx holds what fake_tensorrt 10.9.0 can not run: node 0 `n0` (NoSuchOp): there is no such operator; "
-        "node 1 `n1` (NoSuchOp): there is no such operator; node 2 `n2` (NoSuchOp): there is no such operator and 2 more"
+        "node 1 `n1` (NoSuchOp): there is no such operator; "
+        "node 2 `n2` (NoSuchOp): there is no such operator and 2 more"
     )
     assert hint == "export the model with other operators, or run it with onnx(..)"
 
@@ -244,7 +245,7 @@ def test_sizes_as_inputs_need_a_plan(backend, tmp_path):
 
 def test_a_size_without_a_bound_is_named(backend, tmp_path):
     model = doubling(tmp_path / "m.onnx", width="W")
-    text, hint = refused(backend, planned(model, "x: f32[*, W]", "y: f32[*, W]"))
+    text, _ = refused(backend, planned(model, "x: f32[*, W]", "y: f32[*, W]"))
     assert text == "stage `s`: size `W` has no largest value, and an engine is built for one"
     backend.load(planned(model, "x: f32[*, W]", "y: f32[*, W]", where=("W <= 9",)), CUDA).close()
 
