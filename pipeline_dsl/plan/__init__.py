@@ -7,12 +7,14 @@ The executor reads nothing but this; `plan_text` prints it.
 
 from __future__ import annotations
 
+from .device_streams import DeviceStreams, Transfer
 from .pipelines import AdmissionPolicy, InputPlan, Note, OutputPlan, PipelinePlan, Plan, RatePolicy
 from .stages import (
     AUTO,
     AheadPolicy,
     BatchPolicy,
     CachePolicy,
+    DeviceOverride,
     Form,
     Gpu,
     Hardware,
@@ -23,6 +25,7 @@ from .stages import (
     SequenceControl,
     StagePlan,
     Warmup,
+    device_of,
 )
 from .steps import (
     INGRESS,
@@ -55,6 +58,8 @@ __all__ = [
     "CollectPlan",
     "ContextPlan",
     "Control",
+    "DeviceOverride",
+    "DeviceStreams",
     "Form",
     "Gpu",
     "Hardware",
@@ -78,7 +83,9 @@ __all__ = [
     "StagePlan",
     "Step",
     "StreamOfPlan",
+    "Transfer",
     "TryPlan",
     "Warmup",
+    "device_of",
     "regions",
 ]
