@@ -7,7 +7,7 @@ The executor reads nothing but this; `plan_text` prints it.
 
 from __future__ import annotations
 
-from .device_streams import DeviceStreams, Transfer
+from .device_streams import OUTPUT, DeviceStreams, Transfer
 from .pipelines import AdmissionPolicy, InputPlan, Note, OutputPlan, PipelinePlan, Plan, RatePolicy
 from .stages import (
     AUTO,
@@ -49,6 +49,7 @@ from .steps import (
 __all__ = [
     "AUTO",
     "INGRESS",
+    "OUTPUT",
     "AdmissionPolicy",
     "AheadPolicy",
     "ArmPlan",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+OUTPUT = -1
+"""Reader of a value that is an output of the pipeline."""
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceStreams:
@@ -32,7 +35,7 @@ class Transfer:
 
     slot: int
     reader: int
-    """Number of the step; -1: it is an output of the pipeline."""
+    """Number of the step; OUTPUT."""
     source: str
-    """Device where it is made: `cpu`, `cuda:0`."""
+    """Device where it is made: `cpu`, `cuda:0`; `cpu or cuda:0` for the result of a construct whose arms differ."""
     target: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pipeline_dsl.plan import Note, PipelinePlan, PortPlan, Slot, StagePlan, Step
+from pipeline_dsl.plan import OUTPUT, Note, PipelinePlan, PortPlan, Slot, StagePlan, Step, Transfer
 from pipeline_dsl.row_bytes import row_bytes, row_bytes_text
 
 from .made import Made, made_values, place_of
@@ -18,13 +18,28 @@ from .made import Made, made_values, place_of
 def copy_notes(pipeline: PipelinePlan, stages: Sequence[StagePlan]) -> Iterator[Note]:
     """The copies of one pipeline in the order of its steps."""
     made = made_values(pipeline, stages)
+    moved: dict[int, list[Transfer]] = {}
+    for transfer in pipeline.transfers:
+        moved.setdefault(transfer.reader, []).append(transfer)
     for step in pipeline.every_step:
         if step.stage < 0:
+            for transfer in moved.get(step.index, ()):
+                yield _moved(step.node, transfer, made[transfer.slot])
             continue
         stage = stages[step.stage]
         for port, source in zip(stage.inputs, step.args, strict=True):
             if isinstance(source, Slot) and not port.filled:
                 yield from _notes(step, stage, port, made[source.index])
+    for transfer in moved.get(OUTPUT, ()):
+        yield _moved(pipeline.name, transfer, made[transfer.slot])
+
+
+def _moved(place: str, transfer: Transfer, value: Made) -> Note:
+    """What an expression, a decision or the caller reads of a device."""
+    binding = value.binding or "each"
+    size = row_bytes_text(value.type, binding)
+    text = f"`{value.by}` goes from {transfer.source} to {transfer.target}, {size}"
+    return Note(place, "copy", text, row_bytes(value.type, binding))
 
 
 def _notes(step: Step, stage: StagePlan, port: PortPlan, value: Made) -> Iterator[Note]:

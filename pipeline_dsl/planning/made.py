@@ -22,6 +22,7 @@ class Made:
     """`text`, `embed.encoder.hidden`."""
     type: TensorType
     device: str
+    """`cuda:0`; `cpu or cuda:0` where a construct gives what one of its arms makes."""
     form: Form
     buckets: tuple[int, ...]
     binding: Binding | None
@@ -76,11 +77,11 @@ def _item(step: Step, source: Source, made: Mapping[int, Made]) -> Made:
 
 
 def _handed_on(step: Step, index: int, type_: TensorType, made: Mapping[int, Made]) -> Made:
-    """A result of a construct is where its regions make it, if that is one place."""
+    """A result of a construct is where its regions make it; if that depends on the element, in one of these places."""
     yields = [region.yields[index] for region in regions(step.control) if index < len(region.yields)]
     devices = {made[source.index].device if isinstance(source, Slot) else CPU for source in yields}
     form: Form = "ragged" if type_.is_ragged else "dense"
-    return Made(step.node, type_, devices.pop() if len(devices) == 1 else CPU, form, (), "each")
+    return Made(step.node, type_, " or ".join(sorted(devices)) or CPU, form, (), "each")
 
 
 def _result(step: Step, index: int, type_: TensorType, stages: Sequence[StagePlan]) -> Made:

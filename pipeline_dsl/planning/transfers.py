@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pipeline_dsl.plan import BranchPlan, PipelinePlan, RoutePlan, Slot, Source, StagePlan, Step, Transfer
+from pipeline_dsl.plan import OUTPUT, BranchPlan, PipelinePlan, RoutePlan, Slot, Source, StagePlan, Step, Transfer
 
 from .devices import CPU
 from .made import made_values, place_of
@@ -23,7 +23,7 @@ def transfers(pipeline: PipelinePlan, stages: Sequence[StagePlan]) -> Iterator[T
                 yield Transfer(slot, step.index, made[slot].device, target)
     for output in pipeline.outputs:
         if isinstance(output.source, Slot) and (source := made[output.source.index].device) != CPU:
-            yield Transfer(output.source.index, -1, source, CPU)
+            yield Transfer(output.source.index, OUTPUT, source, CPU)
 
 
 def _reads(step: Step, stages: Sequence[StagePlan]) -> Iterator[tuple[Source, str]]:
