@@ -14,12 +14,11 @@ from pipeline_dsl import ir, syntax
 from pipeline_dsl.diagnostics import Sink
 from pipeline_dsl.errors.settings import IdleSetting, UnknownSetting
 from pipeline_dsl.settings import is_idle, tree
-from pipeline_dsl.source import Span
 
 from .blocks import Leaf, leaves
 from .inherit import lineage
 from .overrides import check_overrides
-from .placement import check_devices, check_override, check_transfers
+from .placement import check_devices, check_transfers
 from .scope import Scope
 from .selectors import Everything, Pipelines, Selected, Selectors, Stages
 from .setting_rules import check_node, check_pipeline, check_stage
@@ -62,7 +61,6 @@ def _profile(name: str, scope: Scope, selectors: Selectors, sink: Sink) -> ir.Sc
     )
     _check(schedule, draft, selectors, sink)
     if scope.options.device:
-        check_override(scope.options, Span(scope.module.source, 0, 0), sink)
         return schedule
     if scope.options.hardware is not None:
         check_devices(schedule, scope.options.hardware, sink)

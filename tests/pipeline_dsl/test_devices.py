@@ -89,6 +89,8 @@ class TestOverride:
         assert mistake.code == "E0607"
         assert mistake.message == "`--device cuda`: this machine has no GPU"
         assert "--device sim" in mistake.help
+        with pytest.raises(CompileError, match="E0607"):
+            compile_text(PROGRAM.partition("profile")[0], Options(environ={}, device="cuda"), Hardware(4))
 
     def test_an_unknown_machine_may_have_one(self) -> None:
         assert devices(Options(device="cuda"), None) == ["cpu", "cuda:0", "cuda:0", "cpu"]
