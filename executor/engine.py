@@ -35,6 +35,7 @@ from .flow import Flow
 from .ingress import Ingress
 from .kinds import doors_of, run_of, stage_of
 from .loading import load, unload
+from .ranges import Ranges
 from .request import Job, Outcome, Request, Response, Sink, deliver
 from .resources import Resources, totals_of
 from .scope import Aftermath, forget
@@ -112,13 +113,14 @@ class Engine:
         if self._state != "new":
             raise Unavailable(f"the engine is {self._state}; it can not be started again")
         check_waits(self.plan)
-        load(self.stages, self.plan.hardware, getattr(self.plan, "serial", False))
+        load(self.stages, self.plan.hardware, self.plan.serial)
+        ranges = Ranges()
         for stage in self.stages:
             budget = RetryBudget()  # of its own: what one stage raises must not cost the requests of another
             for slot in stage.slots:
                 slot.run = run_of(stage)(stage, slot, self.clock.now, budget, self.recorder, self._workers.put)
                 if slot.site is not None:
-                    slot.site.keep_books(slot.run, self.recorder)
+                    slot.site.keep_books(slot.run, self.recorder, ranges)
         slots = sum(len(s.slots) for s in self.stages)
         self._workers.grow(max(self.plan.hardware.cores, min(slots, MAX_THREADS)))
         for pipeline in self.plan.pipelines.values():

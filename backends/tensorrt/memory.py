@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from backends.base import BackendError
-from backends.device import DeviceArray, device
+from backends.device import Accelerator, DeviceArray, device
 from backends.device.array import storage
 from pipeline_dsl.plan import StagePlan
 
@@ -32,6 +32,7 @@ def open_stream(name: str, stage: StagePlan) -> Any:
         place = device(name)
     except BackendError as error:
         raise BackendError(f"stage `{stage.name}`: {error}", error.hint) from error
+    assert isinstance(place, Accelerator), "its name says that it is one"
     return place.stream()
 
 

@@ -7,12 +7,14 @@ The executor reads nothing but this; `plan_text` prints it.
 
 from __future__ import annotations
 
+from .device_streams import OUTPUT, DeviceStreams, Transfer
 from .pipelines import AdmissionPolicy, InputPlan, Note, OutputPlan, PipelinePlan, Plan, RatePolicy
 from .stages import (
     AUTO,
     AheadPolicy,
     BatchPolicy,
     CachePolicy,
+    DeviceOverride,
     Form,
     Gpu,
     Hardware,
@@ -23,6 +25,7 @@ from .stages import (
     SequenceControl,
     StagePlan,
     Warmup,
+    device_of,
 )
 from .steps import (
     INGRESS,
@@ -46,6 +49,7 @@ from .steps import (
 __all__ = [
     "AUTO",
     "INGRESS",
+    "OUTPUT",
     "AdmissionPolicy",
     "AheadPolicy",
     "ArmPlan",
@@ -55,6 +59,8 @@ __all__ = [
     "CollectPlan",
     "ContextPlan",
     "Control",
+    "DeviceOverride",
+    "DeviceStreams",
     "Form",
     "Gpu",
     "Hardware",
@@ -78,7 +84,9 @@ __all__ = [
     "StagePlan",
     "Step",
     "StreamOfPlan",
+    "Transfer",
     "TryPlan",
     "Warmup",
+    "device_of",
     "regions",
 ]

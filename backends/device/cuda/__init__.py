@@ -10,9 +10,11 @@ What was run on a GPU, and what was not, is in docs/gpu.md.
 
 from __future__ import annotations
 
+from backends.device.driver import CurrentChanged
+
 from .driver import CudaDriver
 from .foreign import misplaced, place
-from .guard import CurrentChanged, check_current
+from .guard import check_current
 from .partition import Partition
 
 __all__ = ["CudaDriver", "CurrentChanged", "Partition", "check_current", "driver", "misplaced", "place"]

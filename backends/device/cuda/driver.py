@@ -14,6 +14,7 @@ from . import copies, foreign
 from .capture import Captures, CudaGraph
 from .copies import Peers
 from .events import CudaEvent, Events, Mark
+from .guard import check_current
 from .health import Health, guarded
 from .memory import Memory, install, uninstall
 from .opening import opened
@@ -59,6 +60,9 @@ class CudaDriver:
     @guarded
     def current(self, stream: CudaStream) -> AbstractContextManager[Any]:
         return Current(self.xp, stream, self.health)
+
+    def check_current(self, stream: CudaStream, stage: str) -> None:
+        check_current(self, stream, stage)
 
     def address_of(self, stream: CudaStream) -> int:
         return stream.address

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from backends.device.driver import CurrentChanged
+
 from .streams import CudaStream, changes, make_current
 
 if TYPE_CHECKING:
     from .driver import CudaDriver
-
-
-class CurrentChanged(Exception):
-    """A stage left another device or stream current than it was called with. They were set back."""
 
 
 def check_current(driver: CudaDriver, stream: CudaStream, stage: str) -> None:

@@ -70,6 +70,9 @@ class SimDriver:
         stream: SimStream | None = getattr(_here, "stream", None)
         return stream if stream is not None and stream.driver is self else 0
 
+    def check_current(self, stream: SimStream, stage: str) -> None:
+        """Nothing but `current` can change it here."""
+
     def address_of(self, stream: SimStream) -> int:
         return 0x5000 + stream.number
 
