@@ -37,6 +37,6 @@ def on_simulator(name: str, monkeypatch: pytest.MonkeyPatch, place: Place = ever
         original(self, moved(plan, place), *args, **kwargs)
 
     monkeypatch.setattr(Engine, "__init__", init)
-    with use(Simulation(crc32(name.encode()))) as simulation:
+    with use(Simulation(crc32(name.encode()), host_orders="none")) as simulation:
         yield simulation
         simulation.check()
