@@ -165,7 +165,7 @@ class Engine:
             return False
         resting = not any(map(len, self.doors.values())) and all(len(s.free) == len(s.slots) for s in self.stages)
         resting = resting and not any(slot.busy for s in self.stages for slot in s.slots)
-        return resting and not self.flow.shadows
+        return resting and not self.flow.shadows and not self.flow.arriving
 
     def stop(self, timeout: float = 5.0) -> None:
         """End what is still inside with Unavailable, then threads and instances. May be called twice."""
