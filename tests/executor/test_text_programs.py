@@ -22,7 +22,7 @@ from tests.pipeline_dsl.graphs import HOST
 from .functions import FUNCTIONS, POISON, ROW_POISON, FunctionBackend
 from .interpreter import Failure, Interpreter
 from .test_nested_programs import timers
-from .test_random_programs import Asked, Outcome, by_threads, same
+from .random_runs import Asked, Outcome, by_threads, same
 
 
 def run(seed: int) -> None:
