@@ -21,8 +21,8 @@ from tests.pipeline_dsl.graphs import HOST
 
 from .functions import FUNCTIONS, POISON, ROW_POISON, FunctionBackend
 from .interpreter import Failure, Interpreter
-from .test_nested_programs import timers
 from .random_runs import Asked, Outcome, by_threads, same
+from .test_nested_programs import timers
 
 
 def run(seed: int) -> None:
