@@ -80,7 +80,7 @@ def three_requests(made: Build, functions: dict[str, Any], **more: Any) -> Itera
 
 
 def between(snapshot: Snapshot) -> dict[Any, int]:
-    """Copied bytes by place and reason, without the batch that is formed at the front and what answers are copied by."""
+    """Copied bytes by place and reason, less the first batch and what answers take."""
     found = {(n.node, why): b for n in snapshot.nodes for why, b in n.copied_bytes.items()}
     found.update({(place, why): b for place, reasons in snapshot.copied_bytes.items() for why, b in reasons.items()})
     return {key: nbytes for key, nbytes in found.items() if nbytes and key[1] != "to_host"}
