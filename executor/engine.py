@@ -22,6 +22,7 @@ from .admission import Door
 from .budget import RetryBudget
 from .clock import Clock, SystemClock
 from .cohort import NEVER
+from .devices import replanned
 from .element import Child, Element
 from .errors import (
     Cancelled,
@@ -114,6 +115,9 @@ class Engine:
             raise Unavailable(f"the engine is {self._state}; it can not be started again")
         check_waits(self.plan)
         load(self.stages, self.plan.hardware, self.plan.serial)
+        if (measured := replanned(self.plan, self.stages)) is not self.plan:
+            self.plan = measured
+            self.ingress = Ingress(measured, self.stages, self._refused)
         ranges = Ranges()
         for stage in self.stages:
             budget = RetryBudget()  # of its own: what one stage raises must not cost the requests of another
