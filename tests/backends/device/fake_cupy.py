@@ -575,6 +575,9 @@ def _arrays(world: World, cupy: Any) -> None:
             base = np.lib.stride_tricks.as_strided(np.empty(1, self.dtype), self.shape, self.strides)
             return self._view(base[key], base)
 
+        def __len__(self) -> int:
+            return self.shape[0]
+
         def reshape(self, *shape: Any) -> Any:
             return ndarray(np.empty(self.shape, np.uint8).reshape(*shape).shape, self.dtype, self.data)
 
