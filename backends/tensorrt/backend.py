@@ -16,6 +16,7 @@ from pipeline_dsl.plan import StagePlan
 from . import cache, memory
 from .build import Network, Options, build, parse
 from .engine import Engine, Engines, deserialize
+from .errors import EngineError
 from .instance import TensorrtInstance
 from .library import PLAIN, Library, library
 from .ports import refuse_unsupported, slots_of
@@ -50,7 +51,10 @@ class TensorrtBackend:
         with stream.use():
             engine = self._engine(found, path, stage, config.device)
             slots = slots_of(stage, path, engine)
-            return TensorrtInstance(engine, slots, stage, config, stream)
+            try:
+                return TensorrtInstance(engine, slots, stage, config, stream)
+            except EngineError as error:
+                raise BackendError(str(error)) from error
 
     def _engine(self, found: Library, path: Path, stage: StagePlan, device: str) -> Engine:
         content = path.read_bytes()
