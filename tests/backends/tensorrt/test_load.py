@@ -82,7 +82,7 @@ def test_a_device_that_can_not_be_used(backend, tmp_path, monkeypatch):
     def broken(name):
         raise BackendError(f"device `{name}` has no driver", "install one")
 
-    monkeypatch.setattr(memory, "device", broken)
+    monkeypatch.setattr("backends.device.device", broken)
     found = refused(backend, planned(doubling(tmp_path / "m.onnx")))
     assert found == ("stage `s`: device `cuda:0` has no driver", "install one")
 
