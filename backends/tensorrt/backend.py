@@ -43,6 +43,7 @@ class TensorrtBackend:
         """An instance on the CUDA device of `config`. BackendError if the library or the device is missing, the file
         can not be read or run, or disagrees with the signature. Building an engine may take minutes."""
         _refuse_keys(stage)
+        memory.refuse_others(config.device, stage)
         refuse_unsupported(stage)
         found = library(str(stage.arguments.get("library", self._module)), stage)
         path = artifact_path(stage)

@@ -24,11 +24,15 @@ _MAJOR, _MINOR = 75, 76
 """Numbers of the compute capability among the attributes of the CUDA driver."""
 
 
-def open_stream(name: str, stage: StagePlan) -> Any:
-    """A stream of a device. BackendError if the device is no CUDA device, or can not be used."""
+def refuse_others(name: str, stage: StagePlan) -> None:
+    """BackendError for a device that is no CUDA device."""
     if not name.startswith("cuda:"):
         message = f"stage `{stage.name}`: backend `{stage.backend}` runs on a CUDA device, not on {name}"
         raise BackendError(message, "set `device = cuda(0)` for it, or use onnx(..) with the model it was built from")
+
+
+def open_stream(name: str, stage: StagePlan) -> Any:
+    """A stream of a CUDA device. BackendError if the device can not be used."""
     found = host_or_cuda(stage, name)
     assert found is not None, "a CUDA device is no host"
     return found.stream()
