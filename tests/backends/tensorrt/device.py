@@ -141,6 +141,10 @@ class LateDriver:
     def address_of(self, stream):
         return stream.address
 
+    def check_current(self, stream, stage):
+        if current_queue() is not stream:
+            raise Fault(f"stage {stage} left another stream current")
+
     def launch(self, stream, work, writes, reads):
         stream.enqueue(lambda: work(*writes, *reads))
 
@@ -160,6 +164,13 @@ class LateDriver:
 
     def recycle(self, event):
         pass
+
+    def mark(self, stream):
+        return Point(stream)
+
+    def elapsed(self, start, end):
+        """Of no length: time is not what these tests look at."""
+        return 0.0
 
     def allocate(self, nbytes, stream):
         return BLOCKS.allocate(nbytes)
