@@ -70,6 +70,10 @@ class SimDriver:
         stream: SimStream | None = getattr(_here, "stream", None)
         return stream if stream is not None and stream.driver is self else 0
 
+    def translated(self, error: Exception) -> Exception:
+        """Its own exceptions say what they mean."""
+        return error
+
     def check_current(self, stream: SimStream, stage: str) -> None:
         """Nothing but `current` can change it here."""
 
