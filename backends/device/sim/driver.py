@@ -250,7 +250,10 @@ class SimDriver:
         return int(data.actual.ctypes.data)
 
     def holds(self, value: Any) -> bool:
-        return isinstance(value, SimData | LibraryArray) and value.life.place == self.name
+        if not isinstance(value, SimData | LibraryArray):
+            return False
+        stream = value.life.stream
+        return stream is not None and stream.driver is self
 
     def adopt(self, value: Any) -> SimData:
         data: SimData = value.data if isinstance(value, LibraryArray) else value
