@@ -150,7 +150,7 @@ class Site:
             slot.run.run(entries)
             if span is not None:
                 span.end()
-                stream.launched()  # so that the event is behind it
+                stream.launched()  # an event that was recorded before is not behind the end of the span
             event = stream.record()
         if self.serial:
             event.synchronize()
