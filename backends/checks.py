@@ -254,7 +254,7 @@ def _names_of(ports: Sequence[PortPlan]) -> set[str]:
 
 
 def _check_scalar(value: Value, port: PortPlan) -> None:
-    if isinstance(value, np.ndarray | np.generic):
+    if isinstance(value, np.ndarray | np.generic | DeviceArray):
         raise Mismatch(f"{port.type} is expected as a Python value, found {describe(value)}")
     found = scalar(value, port.type.dtype)
     if port.type.dtype.name == "json":
