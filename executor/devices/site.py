@@ -201,7 +201,8 @@ class Site:
         self.device.driver.check_current(stream.handle, self.stage)
         if result.elements is not None:
             result.elements = self._read(result.elements, stream)
-        made = [array for value in result.outputs for array in arrays_of(value)]
+        given = {id(array.block) for array in read}  # what lies in an input was not written, and others may read it
+        made = [array for value in result.outputs for array in arrays_of(value) if id(array.block) not in given]
         stream.launched(reads=read, writes=[a for a in made if a.block.device is self.device])
         return result
 
