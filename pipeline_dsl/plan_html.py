@@ -70,7 +70,7 @@ def _pipeline(pipeline: PipelinePlan, plan: Plan) -> Iterator[str]:
     yield from _table(_STEPS, [*step_rows(pipeline.steps, plan, names), *returns])
     yield "</details>"
     nodes = {step.node for step in pipeline.every_step}
-    notes = [n for kind in ("control", "copy") for n in plan.notes if n.kind == kind and n.place in nodes]
+    notes = [n for kind in ("run", "control", "copy") for n in plan.notes if n.kind == kind and n.place in nodes]
     yield from _table(("", "node", "note"), [(n.kind, n.place, n.text) for n in notes])
     yield "</section>"
 

@@ -82,7 +82,7 @@ def _pipeline_lines(pipeline: PipelinePlan, plan: Plan) -> Iterator[str]:
         labels = f", labels {port.labels}" if port.labels else ""
         yield f"  return {port.name} = {source_text(port.source, names)}{labels}"
     nodes = {step.node for step in pipeline.every_step}
-    notes = [note for kind in ("control", "copy") for note in plan.notes if note.kind == kind and note.place in nodes]
+    notes = [note for kind in ("run", "control", "copy") for note in plan.notes if note.kind == kind and note.place in nodes]
     yield from _indented([(note.kind, note.place, note.text) for note in notes])
 
 

@@ -7,6 +7,7 @@ The executor reads nothing but this; `plan_text` prints it.
 
 from __future__ import annotations
 
+from .fused import Fed, FusedPlan, Given, Made, MemberPlan
 from .pipelines import AdmissionPolicy, InputPlan, Note, OutputPlan, PipelinePlan, Plan, RatePolicy
 from .stages import (
     AUTO,
@@ -55,12 +56,17 @@ __all__ = [
     "CollectPlan",
     "ContextPlan",
     "Control",
+    "Fed",
     "Form",
+    "FusedPlan",
+    "Given",
     "Gpu",
     "Hardware",
     "InputPlan",
     "LevelPolicy",
+    "Made",
     "MapPlan",
+    "MemberPlan",
     "Note",
     "OutputPlan",
     "PipelinePlan",

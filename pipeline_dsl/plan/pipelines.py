@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pipeline_dsl.ir import Bound, Constant, Graph, ParamValue
 from pipeline_dsl.types import TensorType
 
+from .fused import FusedPlan
 from .stages import Hardware, StagePlan
 from .steps import Slot, Step, regions
 
@@ -104,7 +105,7 @@ class Note:
     """Something `pipectl plan` says about a place (a node id, a stage, a pipeline)."""
 
     place: str
-    kind: Literal["batching", "control", "copy", "setting", "artifact"]
+    kind: Literal["batching", "run", "control", "copy", "setting", "artifact"]
     text: str
     bytes: int = 0
     """Per row, for a copy."""
@@ -124,6 +125,8 @@ class Plan:
     notes: tuple[Note, ...] = ()
     resources: Mapping[str, int] = field(default_factory=dict)
     """Units of shared resources that the profile says there are; at least the largest claim."""
+    fused: tuple[FusedPlan, ...] = ()
+    """Sets of steps that run as one; no step and no stage is in two of them."""
     digest: str = ""
     """sha256 of the program's canonical text and parameters."""
 

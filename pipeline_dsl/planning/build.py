@@ -9,6 +9,7 @@ from pipeline_dsl.ir import Graph, Program
 from pipeline_dsl.plan import Hardware, Plan
 
 from .digest import digest
+from .fused import fused_plans
 from .notes import notes
 from .pipelines import pipeline_plan
 from .policies import totals
@@ -25,6 +26,7 @@ def build(program: Program, hardware: Hardware) -> Plan:
     shared = frozenset(stage for stage, count in users.items() if count > 1)
     pipelines = {name: pipeline_plan(graph, program, table, shared) for name, graph in graphs.items()}
     stages = spread(table.plans, pipelines.values(), hardware)
+    fused = fused_plans(pipelines.values(), stages)
     return Plan(
         stages=stages,
         pipelines=pipelines,
@@ -33,6 +35,7 @@ def build(program: Program, hardware: Hardware) -> Plan:
         profile=program.schedule.profile,
         params=program.params,
         resources=totals(table.settings),
-        notes=notes(program, stages, pipelines, calls),
+        notes=notes(program, stages, pipelines, calls, fused),
+        fused=fused,
         digest=digest(program),
     )
