@@ -18,6 +18,7 @@ from .array import DeviceArray
 
 if TYPE_CHECKING:
     from .accelerator import Accelerator
+    from .capture import Hold
 
 Clock = dict["Stream", int]
 """Ticks of streams that something comes after."""
@@ -67,7 +68,7 @@ class Event:
 class Stream:
     """A queue of work on an accelerator. Launches on one stream may come from several threads, one at a time."""
 
-    __slots__ = ("_events", "_kept", "clock", "device", "handle", "lane", "number", "ticks")
+    __slots__ = ("_events", "_kept", "clock", "device", "handle", "hold", "lane", "number", "ticks")
 
     def __init__(self, device: Accelerator, handle: Any, number: int, lane: int = 0) -> None:
         self.device = device
@@ -75,6 +76,8 @@ class Stream:
         self.number = number
         self.lane = lane
         """Streams of one lane serve the chains of one batch at a time."""
+        self.hold: Hold | None = None
+        """What is launched now is written down instead of run: memory allocated meanwhile is the graph's."""
         self.ticks = 0
         """Launches and waits so far."""
         self.clock: Clock = {self: 0}
@@ -122,6 +125,9 @@ class Stream:
                 return self._events[-1]
             self.device.events += 1
             kept, self._kept = self._kept, []
+            if self.hold is not None:  # it would be given up when it has been written down, not when it has run
+                self.hold.things += kept
+                kept = []
             event = Event(self, self.device.driver.record(self.handle), self.ticks, dict(self.clock), kept)
             self._events.append(event)
             if kept:
@@ -155,6 +161,11 @@ class Stream:
             if event.tick >= tick:
                 return event
         return self.record()
+
+    def forget(self) -> None:
+        """Wait for none of the events recorded so far: they are a captured graph's own."""
+        with self.device.lock:
+            self._events.clear()
 
     def synchronize(self) -> None:
         """Block the calling thread until everything launched has ended."""
