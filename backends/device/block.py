@@ -76,9 +76,10 @@ class Block:
     def retire(self) -> None:
         """Order the stream it was allocated on behind every use, and give the memory back."""
         home = self.stream
-        if self.hold is not None and self.hold.take(self):
-            self.memory = self.owner = None
-            return
+        for hold in (self.hold, home.hold):  # a stream that is captured waits for nothing outside
+            if hold is not None and hold.take(self):
+                self.memory = self.owner = None
+                return
         with self.device.lock, contextlib.suppress(DeviceLost):  # memory of a lost device is nobody's
             self.device.live_bytes -= self.nbytes
             self.order_write(home)

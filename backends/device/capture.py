@@ -1,16 +1,17 @@
 """Work written down once as a graph, to be launched as a whole as often as wanted.
 
 A captured graph works on the memory that it was captured with. So what was allocated meanwhile belongs to the graph
-and lives as long as it does, whoever drops the arrays; and the streams it was written down on are for nothing else, or
-their events, which exist inside the graph only, would be waited for outside.
+and lives as long as it does, whoever drops the arrays. It is captured on streams that are for nothing else: their
+events exist inside of the graph only, and nobody outside may wait for them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from .driver import DeviceLost, Handle
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
     from .block import Block
     from .stream import Stream
 
-_ONE = threading.Lock()
-"""Held while something is captured: the streams for that are shared."""
+T = TypeVar("T")
+
+_ONE = threading.RLock()
+"""Held while the streams for capture are used: they are shared."""
 _streams: WeakKeyDictionary[Accelerator, list[Stream]] = WeakKeyDictionary()
 
 
@@ -39,51 +42,60 @@ class Hold:
     def take(self, block: Block) -> bool:
         """Keep the memory of a block that nobody else refers to any more; False if the graph is gone."""
         with block.device.lock:
-            if not self.open:
-                return False
-            self._memory.append((block.memory, block.nbytes, block.stream))
-            self.things.append(block.owner)
-            return True
+            if self.open:
+                self._memory.append((block.memory, block.nbytes, block.stream))
+                self.things.append(block.owner)
+            return self.open
 
-    def close(self) -> None:
-        """The graph is gone: give the memory back. The stream it was captured on is behind its last launch."""
+    def close(self, behind: Stream | None = None) -> None:
+        """The graph is gone: give the memory back. `behind`: the stream that is behind its last launch, if any."""
         self.open = False
         self.things = []
-        for memory, nbytes, stream in self._memory:
-            with contextlib.suppress(DeviceLost), stream.device.lock:
-                stream.device.live_bytes -= nbytes
-                if memory is not None:
-                    stream.device.driver.free(memory, stream.handle)
-        self._memory = []
+        with _ONE:
+            for memory, nbytes, stream in self._memory:
+                with stream.device.lock, contextlib.suppress(DeviceLost):  # memory of a lost device is nobody's
+                    stream.device.live_bytes -= nbytes
+                    if behind is not None:
+                        stream.after(behind, behind.ticks)
+                    if memory is not None:
+                        stream.device.driver.free(memory, stream.handle)
+            self._memory = []
 
 
-def streams_for_capture(device: Accelerator, count: int) -> list[Stream]:
-    """The streams of a device that work is written down on, `count` of them; to be used inside of `one_at_a_time`."""
-    found = _streams.setdefault(device, [])
-    while len(found) < count:
-        found.append(device.stream())
-    return found[:count]
+@contextmanager
+def capture_streams(device: Accelerator, count: int) -> Iterator[list[Stream]]:
+    """The streams of a device that work is captured on, for one thread at a time. All has ended on them before and
+    after; what is launched on them outside of `captured` runs as on any other stream."""
+    with _ONE:
+        found = _streams.setdefault(device, [])
+        while len(found) < count:
+            found.append(device.stream())
+        try:
+            yield found[:count]
+        finally:
+            for stream in found[:count]:
+                with contextlib.suppress(DeviceLost):
+                    stream.synchronize()
+                stream.rest()
 
 
-def one_at_a_time() -> threading.Lock:
-    """Held by who uses `streams_for_capture`."""
-    return _ONE
-
-
-def captured(streams: Sequence[Stream], work: Callable[[], Any]) -> tuple[Handle, Hold, Any]:
+def captured(streams: Sequence[Stream], work: Callable[[], T]) -> tuple[Handle, Hold, T]:
     """What `work` launches on these streams, as a graph that is launched on one: the handle, what belongs to it, and
     what `work` returned.
 
-    The streams are forked from the first and joined to it again. They are at rest, and behind everything that `work`
-    reads, since waiting for events from outside is not allowed while it is written down. Raises what `work` or the
-    device's library raises; then nothing is left of it."""
+    The streams are forked from the first and joined to it again. They are behind everything that `work` reads: it ran
+    on them before, as waiting for events from outside is not allowed meanwhile. Raises what `work` or the device's
+    library raises; then nothing is left of it."""
     first, *others = streams
     driver = first.device.driver
     hold = Hold()
     for stream in streams:
-        stream.hold = hold
+        stream.synchronize()
     try:
-        driver.begin_capture(first.handle)
+        with first.device.lock:  # whoever gives memory back meanwhile sees that the streams are captured, or not yet
+            driver.begin_capture(first.handle)
+            for stream in streams:
+                stream.hold = hold
         try:
             first.launched()
             fork = first.record()
@@ -94,14 +106,22 @@ def captured(streams: Sequence[Stream], work: Callable[[], Any]) -> tuple[Handle
                 first.wait(other.record())
         except BaseException:
             with contextlib.suppress(Exception):  # what is wrong was said already; this only ends it
-                driver.end_capture(first.handle)
+                _ended(streams)
             raise
-        handle = driver.end_capture(first.handle)
+        handle = _ended(streams)
     except BaseException:
         hold.close()
         raise
-    finally:
-        for stream in streams:
-            stream.hold = None
-            stream.forget()
     return handle, hold, made
+
+
+def _ended(streams: Sequence[Stream]) -> Handle:
+    """End the capture; the streams are as any other again."""
+    first = streams[0]
+    with first.device.lock:
+        try:
+            return first.device.driver.end_capture(first.handle)
+        finally:
+            for stream in streams:
+                stream.hold = None
+                stream.rest()

@@ -68,7 +68,7 @@ class Event:
 class Stream:
     """A queue of work on an accelerator. Launches on one stream may come from several threads, one at a time."""
 
-    __slots__ = ("_events", "_kept", "clock", "device", "handle", "hold", "lane", "number", "ticks")
+    __slots__ = ("_events", "_kept", "clock", "device", "handle", "hold", "lane", "number", "rested", "ticks")
 
     def __init__(self, device: Accelerator, handle: Any, number: int, lane: int = 0) -> None:
         self.device = device
@@ -80,6 +80,8 @@ class Stream:
         """What is launched now is written down instead of run: memory allocated meanwhile is the graph's."""
         self.ticks = 0
         """Launches and waits so far."""
+        self.rested = 0
+        """Ticks up to here are known to have ended."""
         self.clock: Clock = {self: 0}
         self._events: deque[Event] = deque(maxlen=64)
         """Those recorded last, oldest first."""
@@ -151,7 +153,7 @@ class Stream:
 
     def after(self, other: Stream, tick: int) -> None:
         """What is launched from here on starts after a tick of another stream."""
-        if other is self or self.clock.get(other, -1) >= tick:
+        if other is self or tick <= other.rested or self.clock.get(other, -1) >= tick:
             return
         self.wait(other.event_after(tick))
 
@@ -162,9 +164,10 @@ class Stream:
                 return event
         return self.record()
 
-    def forget(self) -> None:
-        """Wait for none of the events recorded so far: they are a captured graph's own."""
+    def rest(self) -> None:
+        """Say that everything launched has ended, or was written down only: nobody waits for it any more."""
         with self.device.lock:
+            self.rested = self.ticks
             self._events.clear()
 
     def synchronize(self) -> None:

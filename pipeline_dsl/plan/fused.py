@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from pipeline_dsl.ir import Binding, Constant
@@ -64,3 +65,12 @@ class FusedPlan:
     """Rows that a captured graph may have, ascending; none: it is never captured."""
     ahead: bool = False
     """The graphs are captured before the first request, not when batches of their size have come."""
+
+    def outputs_of(self, members: Collection[int]) -> tuple[int, ...]:
+        """The places of what some members make among `made`."""
+        return tuple(i for i, made in enumerate(self.made) if made.member in members)
+
+    def inputs_of(self, members: Collection[int]) -> frozenset[int]:
+        """The places of what some members read from outside among `given`."""
+        fed = (fed for i in members for fed in self.members[i].inputs)
+        return frozenset(one.index for one in fed if isinstance(one, Given))
