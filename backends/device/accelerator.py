@@ -52,8 +52,11 @@ class Accelerator:
         """Recorded so far."""
         self.waits = 0
         """Of streams for events of others, so far."""
-        self.live_bytes = 0
+        self.held_bytes = 0
+        """Of blocks that are not retired."""
         self.peak_bytes = 0
+        self.dropped: deque[Block] = deque()
+        """Blocks that nobody refers to any more, to be retired."""
         self.keeping: deque[Event] = deque()
         """Events that keep something alive, oldest first."""
         self.limit = int(driver.memory()[1] * SHARE)
@@ -98,11 +101,14 @@ class Accelerator:
     @property
     def streams_used(self) -> int:
         """Streams of lanes that work was launched on."""
-        return sum(s.ticks > 0 for s in self._streams.values())
+        with self.lock:
+            return sum(s.ticks > 0 for s in self._streams.values())
 
     def synchronize(self) -> None:
         """Block until everything launched on streams of lanes and the device's own has ended."""
-        for stream in (*self._streams.values(), self.side, self.inward, self.outward):
+        with self.lock:
+            streams = (*self._streams.values(), self.side, self.inward, self.outward)
+        for stream in streams:
             stream.synchronize()
         self.sweep()
 
@@ -118,9 +124,10 @@ class Accelerator:
         held = storage(wanted)
         nbytes = prod(shape) * held.itemsize
         with self.lock:
+            self._retire_dropped()
             block = Block(self, self._allocate(nbytes, stream), nbytes, stream)
-            self.live_bytes += nbytes
-            self.peak_bytes = max(self.peak_bytes, self.live_bytes)
+            self.held_bytes += nbytes
+            self.peak_bytes = max(self.peak_bytes, self.held_bytes)
             return DeviceArray(self.driver.view(block.memory, shape, held), block, wanted)
 
     def _allocate(self, nbytes: int, stream: Stream) -> Any:
@@ -147,13 +154,25 @@ class Accelerator:
         with self.lock:
             stream.launched()
             block = Block(self, None, int(data.nbytes), stream, owner=value)
-            self.live_bytes += block.nbytes
-            self.peak_bytes = max(self.peak_bytes, self.live_bytes)
+            self.held_bytes += block.nbytes
+            self.peak_bytes = max(self.peak_bytes, self.held_bytes)
         return DeviceArray(data, block, np.dtype(dtype or data.dtype))
 
     def current(self) -> Stream:
         """The stream that the calling thread works on, if it is this device's; else `side`."""
         return current(self)
+
+    @property
+    def live_bytes(self) -> int:
+        """Of arrays that somebody refers to."""
+        with self.lock:
+            self._retire_dropped()
+            return self.held_bytes
+
+    def _retire_dropped(self) -> None:
+        """Give back the memory of blocks that nobody refers to any more. With the lock held."""
+        while self.dropped:
+            self.dropped.popleft().retire()
 
     @property
     def crowded(self) -> bool:
@@ -170,10 +189,12 @@ class Accelerator:
         self.driver.trim()
 
     def sweep(self) -> bool:
-        """Let go what was kept for work that has ended; whether something is still kept. Never blocks."""
+        """Let go what was kept for work that has ended or never will, and retire what nobody refers to; whether
+        something is still kept. Never blocks, never raises for work that failed."""
         with self.lock:
-            while self.keeping and self.keeping[0].ready():
+            while self.keeping and _ended(self.keeping[0]):
                 self.keeping.popleft()
+            self._retire_dropped()
             return bool(self.keeping)
 
     # ---- copies
@@ -275,6 +296,13 @@ class Accelerator:
     def close(self) -> None:
         """Release everything; nothing is running."""
         self.driver.close()
+
+
+def _ended(event: Event) -> bool:
+    try:
+        return event.ready()
+    except Exception:  # the work before it failed, and is told so to who waits for it
+        return True
 
 
 def _copy(out: Any, source: Any) -> None:

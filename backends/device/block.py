@@ -2,7 +2,8 @@
 
 Arrays are views of blocks. When the last view is dropped the block is *retired*: the stream it was allocated on is
 ordered behind every other stream that used it, and only then may the pool give the memory out again. So memory lives
-until its last consumer without anybody waiting for anything, and without help from the library's allocator.
+until its last consumer without anybody waiting for anything, and without help from the library's allocator. A block
+is retired by whoever next wants memory of its device, or sweeps it (`Accelerator.dropped`).
 """
 
 from __future__ import annotations
@@ -81,12 +82,13 @@ class Block:
                 self.memory = self.owner = None
                 return
         with self.device.lock, contextlib.suppress(DeviceLost):  # memory of a lost device is nobody's
-            self.device.live_bytes -= self.nbytes
+            self.device.held_bytes -= self.nbytes
             self.order_write(home)
             if self.memory is not None:
                 self.device.driver.free(self.memory, home.handle)
         self.memory = self.owner = None
 
     def __del__(self) -> None:
+        # A collector runs this anywhere, in the middle of a launch and with any lock held: so nothing is done here.
         if self.memory is not None or self.owner is not None:
-            self.retire()
+            self.device.dropped.append(self)

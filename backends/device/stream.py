@@ -159,10 +159,12 @@ class Stream:
 
     def event_after(self, tick: int) -> Event:
         """The earliest event known that is behind a tick; recorded now if there is none."""
-        for event in self._events:
-            if event.tick >= tick:
-                return event
-        return self.record()
+        found = None
+        for event in reversed(self._events):  # what is waited for was launched lately
+            if event.tick < tick:
+                break
+            found = event
+        return found or self.record()
 
     def rest(self) -> None:
         """Say that everything launched has ended, or was written down only: nobody waits for it any more."""

@@ -92,6 +92,20 @@ class SimDriver:
             else:
                 self._issue(stream, label, work, writes, reads)
 
+    def readable(self, stream: SimStream, label: str, reads: Sequence[SimData]) -> None:
+        """RaceError for what an op that is issued next on a stream could not read."""
+        with self.simulation.lock:
+            self._usable(stream)
+            if stream.capture is not None:
+                return
+            self.simulation.meet_host(stream)
+            op = Op(stream, label)
+            try:
+                for data in reads:
+                    data.life.read(*data.bounds, op, note=False)
+            except RaceError as error:
+                raise self.simulation.found(error) from None
+
     def _issue(
         self, stream: SimStream, label: str, work: Work, writes: Sequence[SimData], reads: Sequence[SimData]
     ) -> None:

@@ -86,7 +86,7 @@ class Life:
 
     # ---- accesses
 
-    def read(self, low: int, high: int, op: Op) -> None:
+    def read(self, low: int, high: int, op: Op, note: bool = True) -> None:
         """Note a read by `op`. RaceError if the bytes are not written, or their writer is not ordered before it."""
         if self.freed:
             raise RaceError(f"{op} reads {self} after it was freed by {self.freed}")
@@ -98,7 +98,8 @@ class Life:
             writer = segment.writer
             if writer is not None and clock.get(writer.number, 0) < writer.tick:
                 raise _unordered(op, "reads", self, segment, writer, "wrote")
-            segment.readers[op.number] = op
+            if note:
+                segment.readers[op.number] = op
 
     def write(self, low: int, high: int, op: Op) -> None:
         """Note a write by `op`. RaceError if an earlier use of the bytes is not ordered before it."""
