@@ -33,6 +33,7 @@ from .workers import Worker
 if TYPE_CHECKING:
     from .devices.site import Site
     from .execute import Run
+    from .fused.runtime import FusedRuntime
     from .streaming.call import StreamingCall
 
 
@@ -124,6 +125,8 @@ class StageRuntime:
         self._background = len(self.levels)
         self.rhythm = Rhythm()
         self.load_seconds = 0.0
+        self.within: FusedRuntime | None = None
+        """The set whose inbox its call waits at, if it runs as one with others."""
         self.cache = Cache(plan.cache, clock.now) if plan.cache is not None else None
         """Answers that are kept; its instances share them."""
         ordered = plan.batching.in_order and plan.instances > 1

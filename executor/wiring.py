@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pipeline_dsl.ir import Constant
 from pipeline_dsl.plan import INGRESS, RegionPlan, Slot, Source, Step, regions
 
+from .fused.call import FusedCall, FusedStep, with_sets
 from .join import Join
 from .node import Argument, Arguments, Call, Compute, Edge, Node, Streaming, Yield
 from .streaming.edges import late_key, streams, with_forks
@@ -107,6 +108,9 @@ class Wirer:
         slots = _Slots(entered, steps)
         everything = [*sources, *(early[0] if early else ())]
         steps = steps if whole else self._needed(steps, everything, slots)
+        joined = with_sets(steps, self.stages)
+        if joined is not None:
+            steps, slots = joined, _Slots(entered, joined)
         nodes = {s.index: self._node(s, slots) for s in steps}
         consumers: list[tuple[Node, list[int], Sequence[Source]]] = [
             (nodes[s.index], slots.sides(s.args), s.args) for s in steps
@@ -153,6 +157,8 @@ class Wirer:
         arguments = slots.arguments(step.args, sides)
         if streams(step):
             return Streaming(step, arguments, len(sides), self.stages[step.stage], self.circuit.background)
+        if isinstance(step, FusedStep):
+            return FusedCall(step, arguments, len(sides), self.circuit.background)
         if step.stage >= 0:
             return Call(step, arguments, len(sides), self.stages[step.stage], self.circuit.background)
         if step.control is None:

@@ -54,7 +54,7 @@ class Hold:
         with _ONE:
             for memory, nbytes, stream in self._memory:
                 with stream.device.lock, contextlib.suppress(DeviceLost):  # memory of a lost device is nobody's
-                    stream.device.live_bytes -= nbytes
+                    stream.device.held_bytes -= nbytes
                     if behind is not None:
                         stream.after(behind, behind.ticks)
                     if memory is not None:
@@ -91,6 +91,7 @@ def captured(streams: Sequence[Stream], work: Callable[[], T]) -> tuple[Handle, 
     hold = Hold()
     for stream in streams:
         stream.synchronize()
+        stream.rest()
     try:
         with first.device.lock:  # whoever gives memory back meanwhile sees that the streams are captured, or not yet
             driver.begin_capture(first.handle)

@@ -71,6 +71,7 @@ class Captured:
     def replay(self, inputs: Sequence[Value], rows: int, stream: Stream) -> tuple[DeviceArray, ...]:
         """Run a batch on a stream; the outputs are ready on it, and nobody writes them again."""
         with self._device.lock:
+            self._device.retire_dropped()
             self.fill(inputs, rows, stream)
             copy = next(c for c in self.copies if not c.lent)
             lend = sum(not c.lent for c in self.copies) > 1

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 
 from backends.base import Batch, BatchResult
 from backends.device import Accelerator, DeviceLost
@@ -35,13 +36,19 @@ class FusedInstance:
             self.graphs.give_up(why)
 
     def select(self, members: Iterable[int]) -> Program:
-        """Run these members from now on, given with all that they read from."""
-        wanted = tuple(sorted(members))
+        """Run these members from now on: ascending numbers, with all that they read from."""
+        wanted = tuple(members)
         found = self._programs.get(wanted)
         if found is None:
             found = self._programs[wanted] = Program(self.plan, self.members, wanted)
         self.program = found
+        found.blamed = None
         return found
+
+    def spans(self, members: tuple[int, ...]) -> Iterator[tuple[int, float]]:
+        """Of each of these members its number, and the share of a batch's time that had gone by when it had ended."""
+        program = self._programs[members]
+        return zip((number for number, _ in program.members), accumulate(program.shares), strict=True)
 
     def execute(self, batch: Batch) -> BatchResult:
         """Run a batch on `batch.stream`, the calling thread's current stream; inputs are arrays of the device."""

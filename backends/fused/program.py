@@ -53,7 +53,7 @@ class Program:
 
     def __init__(self, plan: FusedPlan, members: Sequence[Member], wanted: Iterable[int]) -> None:
         """`wanted`: members by their number, with all that they read from."""
-        chosen = sorted(wanted)
+        chosen = tuple(wanted)
         self.members = [(number, members[number]) for number in chosen]
         self.made = [plan.made[i] for i in plan.outputs_of(chosen)]
         self.chains = 1 + max(member.plan.chain for _, member in self.members)

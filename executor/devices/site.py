@@ -150,7 +150,9 @@ class Site:
     def keep_books(self, run: Run, recorder: Recorder | None) -> None:
         """Have a run's batches booked when they have ended."""
         if type(run.ledger) is Ledger:
-            self._ledger = run.ledger = LateLedger(run.stage, self.books, recorder)
+            run.ledger = LateLedger(run.stage, self.books, recorder)
+        if isinstance(run.ledger, LateLedger):
+            self._ledger = run.ledger
 
     # ---- a call
 
