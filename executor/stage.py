@@ -12,8 +12,7 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
 from backends.base import Batch, BatchResult, Instance
-from backends.checks import OutputCheck
-from backends.generators import StreamCheck, reads_streams, streams
+from backends.generators import reads_streams, streams
 from pipeline_dsl.plan import LevelPolicy, StagePlan
 
 from .assemble import Assembler
@@ -65,7 +64,7 @@ class Slot:
         self,
         index: int,
         instance: Instance,
-        check: OutputCheck | StreamCheck,
+        check: Callable[[Batch, BatchResult], BatchResult],
         copies: Copies,
         stream: Any,
         thread: Worker | None = None,

@@ -31,32 +31,38 @@ _streams: WeakKeyDictionary[Accelerator, list[Stream]] = WeakKeyDictionary()
 class Hold:
     """Memory and objects of one graph."""
 
-    __slots__ = ("_memory", "open", "things")
+    __slots__ = ("_behind", "_memory", "open", "things")
 
     def __init__(self) -> None:
         self.open = True
         self.things: list[Any] = []
         """What must live as long as the graph."""
         self._memory: list[tuple[Any, int, Stream]] = []
+        self._behind: tuple[Stream, int] | None = None
+        """A tick behind the last launch of the graph."""
 
     def take(self, block: Block) -> bool:
-        """Keep the memory of a block that nobody else refers to any more; False if the graph is gone."""
+        """Keep the memory of a block that nobody else refers to any more; False if the graph is gone, and the block's
+        stream behind its last launch."""
         with block.device.lock:
             if self.open:
                 self._memory.append((block.memory, block.nbytes, block.stream))
                 self.things.append(block.owner)
+            elif self._behind is not None and block.stream.hold is None:
+                block.stream.after(*self._behind)
             return self.open
 
     def close(self, behind: Stream | None = None) -> None:
         """The graph is gone: give the memory back. `behind`: the stream that is behind its last launch, if any."""
         self.open = False
+        self._behind = None if behind is None else (behind, behind.ticks)
         self.things = []
         with _ONE:
             for memory, nbytes, stream in self._memory:
                 with stream.device.lock, contextlib.suppress(DeviceLost):  # memory of a lost device is nobody's
                     stream.device.held_bytes -= nbytes
-                    if behind is not None:
-                        stream.after(behind, behind.ticks)
+                    if self._behind is not None:
+                        stream.after(*self._behind)
                     if memory is not None:
                         stream.device.driver.free(memory, stream.handle)
             self._memory = []
@@ -75,8 +81,7 @@ def capture_streams(device: Accelerator, count: int) -> Iterator[list[Stream]]:
         finally:
             for stream in found[:count]:
                 with contextlib.suppress(DeviceLost):
-                    stream.synchronize()
-                stream.rest()
+                    stream.settle()
 
 
 def captured(streams: Sequence[Stream], work: Callable[[], T]) -> tuple[Handle, Hold, T]:
@@ -90,8 +95,7 @@ def captured(streams: Sequence[Stream], work: Callable[[], T]) -> tuple[Handle, 
     driver = first.device.driver
     hold = Hold()
     for stream in streams:
-        stream.synchronize()
-        stream.rest()
+        stream.settle()
     try:
         with first.device.lock:  # whoever gives memory back meanwhile sees that the streams are captured, or not yet
             driver.begin_capture(first.handle)
@@ -125,4 +129,4 @@ def _ended(streams: Sequence[Stream]) -> Handle:
         finally:
             for stream in streams:
                 stream.hold = None
-                stream.rest()
+                stream.forget()

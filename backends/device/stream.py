@@ -166,8 +166,15 @@ class Stream:
             found = event
         return found or self.record()
 
-    def rest(self) -> None:
-        """Say that everything launched has ended, or was written down only: nobody waits for it any more."""
+    def settle(self) -> None:
+        """Block the calling thread until everything launched has ended; nobody waits for that any more."""
+        event = self.record()
+        event.synchronize()
+        with self.device.lock:
+            self.rested = max(self.rested, event.tick)
+
+    def forget(self) -> None:
+        """What was launched was written down only: there is nothing to wait for."""
         with self.device.lock:
             self.rested = self.ticks
             self._events.clear()

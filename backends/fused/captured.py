@@ -87,7 +87,12 @@ class Captured:
         for static, value in zip(self.statics, inputs):
             if value is None:  # nobody reads it
                 continue
-            stream.launch(_copied, writes=[static[:rows] if self._has_rows else static], reads=[value])
+            stream.launch(copied, writes=[static[:rows] if self._has_rows else static], reads=[value])
+
+    def clear(self, stream: Stream) -> None:
+        """Make the static inputs zeros."""
+        for static in self.statics:
+            stream.launch(zeroed, writes=[static])
 
     def launch(self, copy: Copy, stream: Stream) -> None:
         """Launch one copy behind all that used what it uses."""
@@ -95,8 +100,10 @@ class Captured:
             if copy.returned is not None:
                 stream.after(copy.returned, copy.returned.ticks)
             stream.order(writes=copy.outputs, reads=self.statics)
-            self._device.driver.replay(copy.graph, stream.handle)
-            stream.launched(writes=copy.outputs, reads=self.statics)
+            try:
+                self._device.driver.replay(copy.graph, stream.handle)
+            finally:
+                stream.launched(writes=copy.outputs, reads=self.statics)
 
     def close(self) -> None:
         """Let the graphs go, when the device is through with them."""
@@ -115,24 +122,28 @@ class Captured:
         part = output[:rows] if self._has_rows else output
         if loan is not None:
             return DeviceArray(part.data, loan, part.dtype)
-        return self._device.compute(part.shape, part.dtype, _copied, [part], stream)
+        return self._device.compute(part.shape, part.dtype, copied, [part], stream)
 
 
 def static_inputs(ports: Sequence[PortPlan], rows: int | None, stream: Stream) -> list[DeviceArray]:
     """Zeros of the shapes that the ports have with that many rows. The ports are of static shape but for those."""
     made = []
     for port in ports:
-        shape = [rows if isinstance(dim, Rows) else dim.size.value for dim in port.type.dims if isinstance(dim, Rows | Sized)]
+        shape = [
+            rows if isinstance(dim, Rows) else dim.size.value for dim in port.type.dims if isinstance(dim, Rows | Sized)
+        ]
         static = stream.device.empty([size or 0 for size in shape], port.type.dtype.numpy, stream)
         if static.size:
-            stream.launch(_zeroed, writes=[static])
+            stream.launch(zeroed, writes=[static])
         made.append(static)
     return made
 
 
-def _copied(out: Any, source: Any) -> None:
+def copied(out: Any, source: Any) -> None:
+    """Copy one array into another."""
     out[...] = source
 
 
-def _zeroed(out: Any) -> None:
+def zeroed(out: Any) -> None:
+    """Make an array zeros."""
     out[...] = 0

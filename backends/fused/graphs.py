@@ -20,7 +20,7 @@ from backends.device.capture import capture_streams, captured
 from backends.values import Array, Value
 from pipeline_dsl.plan import FusedPlan
 
-from .captured import Captured, Copy, static_inputs
+from .captured import Captured, Copy, copied, static_inputs
 from .program import Program
 
 _log = logging.getLogger("pipectl")
@@ -49,11 +49,22 @@ def worthwhile(eager: Sequence[float], replay: Sequence[float], gain: float = GA
     return median(replay) <= (1 - gain) * median(eager)
 
 
+class _NotNow(Exception):
+    """The batch at hand is none to try a graph on."""
+
+
 class Graphs:
     """Used by one thread at a time."""
 
     def __init__(
-        self, plan: FusedPlan, device: Accelerator, *, warm: int = WARM, most: int = MOST, gain: float = GAIN, copies: int = COPIES
+        self,
+        plan: FusedPlan,
+        device: Accelerator,
+        *,
+        warm: int = WARM,
+        most: int = MOST,
+        gain: float = GAIN,
+        copies: int = COPIES,
     ) -> None:
         self.plan = plan
         self.device = device
@@ -83,7 +94,10 @@ class Graphs:
             self._seen[key] += 1
             if self._seen[key] <= self._warm:
                 return None
-            found = self.capture(program, size, batch)
+            try:
+                found = self.capture(program, size, batch)
+            except _NotNow:
+                return None
             if found is None:
                 return None
         self.kept.move_to_end(key)
@@ -91,13 +105,15 @@ class Graphs:
         return found.replay(batch.inputs, batch.rows, batch.stream)
 
     def capture(self, program: Program, rows: int, batch: Batch | None = None) -> Captured | None:
-        """A graph for that many rows, or None, which is final. `batch`: what it is tried on, else zeros."""
+        """A graph for that many rows, or None, which is final. `batch`: what it is tried on, else zeros.
+
+        _NotNow if the members fail for the batch itself."""
         if self.why_not:
             return None
         key = (program, rows)
         try:
             made = self._captured(program, rows, batch)
-        except DeviceLost:
+        except (DeviceLost, _NotNow):
             raise
         except MemoryError as error:
             self.dropped[key] = f"memory is short: {error}"
@@ -151,13 +167,14 @@ class Graphs:
             main = streams[0]
             statics = static_inputs(self.plan.stage.inputs, rows if has_rows else None, main)
             full = _batch(statics, rows, main, self.plan)
+            made = Captured(statics, has_rows, self.device)
+            expected = None if batch is None else self._expected(program, made, batch, full, streams)
             _check(program.run(full, streams), rows if has_rows else None)
             before = self.plan.graphs[: self.plan.graphs.index(rows)] if rows in self.plan.graphs else ()
             fewest = (before[-1] if before else 0) + 1
             part = [s[:fewest] for s in statics] if has_rows else statics
             small = _batch(part, fewest if has_rows else 1, main, self.plan)
             eager = _seconds(main, lambda: program.run(small, streams))
-            made = Captured(statics, has_rows, self.device)
             try:
                 for _ in range(self._copies):
                     made.copies.append(Copy(*captured(streams, lambda: program.run(full, streams))))
@@ -167,7 +184,7 @@ class Graphs:
                     return f"{median(replays) * 1e6:.0f} us as a graph, {median(eager) * 1e6:.0f} us without"
                 if batch is not None:
                     made.fill(batch.inputs, batch.rows, main)
-                wrong = _compared(made, program.run(full, streams), main)
+                wrong = _compared(made, program.run(full, streams) if expected is None else expected, main)
             except BaseException:
                 made.close()
                 raise
@@ -175,6 +192,28 @@ class Graphs:
             made.close()
             raise ValueError(f"a graph does not give what its stages give: {wrong}")
         return made
+
+    def _expected(
+        self, program: Program, made: Captured, batch: Batch, full: Batch, streams: Sequence[Stream]
+    ) -> tuple[Value, ...]:
+        """What the members give for a batch. The inputs are zeros again afterwards: what a graph is captured on is not
+        what it is tried on, or one that does nothing might give the right values."""
+        made.fill(batch.inputs, batch.rows, streams[0])
+        try:
+            outputs = program.run(full, streams)
+        except (DeviceLost, MemoryError):
+            raise
+        except Exception as error:
+            raise _NotNow from error
+        outputs = tuple([self._own(value, streams[0]) for value in outputs])
+        made.clear(streams[0])
+        return outputs
+
+    def _own(self, value: Value, stream: Stream) -> Value:
+        """A copy, as it may be a view of an input."""
+        if not isinstance(value, DeviceArray):
+            return value
+        return self.device.compute(value.shape, value.dtype, copied, [value], stream)
 
 
 def _batch(inputs: Sequence[DeviceArray], rows: int, stream: Stream, plan: FusedPlan) -> Batch:

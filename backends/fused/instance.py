@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
@@ -13,15 +12,15 @@ from pipeline_dsl.plan import FusedPlan
 from .graphs import Graphs
 from .program import Member, Program
 
-_log = logging.getLogger("pipectl")
-
 
 class FusedInstance:
     """One instance of each member. Members that no output needs are left out: see `select`."""
 
     thread_affine = False
 
-    def __init__(self, plan: FusedPlan, members: Sequence[Member], device: Accelerator, graphs: Graphs | None = None) -> None:
+    def __init__(
+        self, plan: FusedPlan, members: Sequence[Member], device: Accelerator, graphs: Graphs | None = None
+    ) -> None:
         """`members` are those of the plan, in order, all on `device`."""
         self.plan = plan
         self.members = list(members)
@@ -53,15 +52,18 @@ class FusedInstance:
     def execute(self, batch: Batch) -> BatchResult:
         """Run a batch on `batch.stream`, the calling thread's current stream; inputs are arrays of the device."""
         program = self.program
+        failed = ""
+        outputs = None
         try:
             outputs = self.graphs.run(program, batch)
         except (DeviceLost, MemoryError):
             raise
         except Exception as error:
-            self.graphs.drop(program, batch.rows, f"{type(error).__name__}: {error}")
-            outputs = None
+            failed = f"{type(error).__name__}: {error}"
         if outputs is None:
             outputs = program.run(batch, program.streams(batch.stream))
+        if failed:  # and its members do not: it is not the batch's fault
+            self.graphs.drop(program, batch.rows, failed)
         return BatchResult(outputs)
 
     def warmup(self) -> None:

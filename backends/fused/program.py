@@ -6,6 +6,7 @@ device, which are ordered by the streams and blocks they lie in.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import perf_counter_ns
 from typing import NamedTuple
@@ -94,7 +95,7 @@ class Program:
         for stream in used:
             main.after(stream, stream.ticks)
         total = max(marks[-1] - marks[0], 1)
-        self.shares = tuple([(b - a) / total for a, b in zip(marks, marks[1:])])
+        self.shares = tuple([(b - a) / total for a, b in itertools.pairwise(marks)])
         return tuple([values[made.member][made.output] for made in self.made])
 
 

@@ -38,9 +38,7 @@ class FusedCall(Call):
         self.wanted = step.wanted
 
 
-def with_sets(
-    steps: Sequence[Step], stages: Mapping[int, StageRuntime] | Sequence[StageRuntime]
-) -> list[Step] | None:
+def with_sets(steps: Sequence[Step], stages: Mapping[int, StageRuntime] | Sequence[StageRuntime]) -> list[Step] | None:
     """The steps of a region with one step for each set, where its first member was; None if there is no set."""
     found: dict[FusedRuntime, list[Step]] = {}
     for step in steps:

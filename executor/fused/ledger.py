@@ -62,9 +62,7 @@ class FusedLedger(LateLedger):
             ids = {o.serial: o.id for _, cohort, _ in parts for o in cohort.layout.owners}
             pipeline = plan.node.partition(".")[0]
             self.recorder.batches.append(
-                BatchRecord(
-                    plan.node, stage, self.index, start, end, rows, tuple(ids.values()), pipeline, tuple(ids)
-                )
+                BatchRecord(plan.node, stage, self.index, start, end, rows, tuple(ids.values()), pipeline, tuple(ids))
             )
 
 

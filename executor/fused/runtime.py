@@ -54,7 +54,9 @@ class FusedRuntime(StageRuntime):
         site = slots[0].site
         assert site is not None, "looked at before"
         plans = self.fused.members
-        members = [Member(p, m.plan.name, s.instance, s.execute, s.check) for p, m, s in zip(plans, self.members, slots)]
+        members = [
+            Member(p, m.plan.name, s.instance, s.execute, s.check) for p, m, s in zip(plans, self.members, slots)
+        ]
         instance = FusedInstance(self.fused, members, site.device)
         instance.warmup()
         own = Site(site.device, instance, self.plan, index, serial=site.serial)
@@ -70,7 +72,7 @@ class FusedRuntime(StageRuntime):
         own = runtime.slots[slot.index]
         if isinstance(slot, Books):
             assert own.site is not None, "members are on a device"
-            return runtime.stats(node, own.site.books)  # type: ignore[arg-type]  # all that it needs of a slot
+            return runtime.stats(node, own.site.books)
         return runtime.stats(node, own)
 
     def entry(self, node: Call, cohort: Cohort, now: int) -> Entry | None:

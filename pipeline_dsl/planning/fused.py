@@ -54,7 +54,9 @@ def fused_plans(pipelines: Iterable[PipelinePlan], stages: Sequence[StagePlan]) 
     return tuple(found)
 
 
-def fused_notes(fused: Sequence[FusedPlan], pipelines: Iterable[PipelinePlan], stages: Sequence[StagePlan]) -> Iterator[Note]:
+def fused_notes(
+    fused: Sequence[FusedPlan], pipelines: Iterable[PipelinePlan], stages: Sequence[StagePlan]
+) -> Iterator[Note]:
     """What runs as one, and why what a profile wants to does not."""
     known = list(pipelines)
     together = {m.stage: one for one in fused for m in one.members}

@@ -1,7 +1,8 @@
 """What `pipectl plan` says beside the bare facts, in the order of stages and pipelines.
 
-`batching`: how a stage batches, or why it can not. `run`: which steps run as one. `control`: what a construct does. `copy`: where data is copied,
-with bytes per row where sizes are known. `setting`: what each key of the profile changed, and where it was written.
+`batching`: how a stage batches, or why it can not. `run`: which steps run as one. `control`: what a construct does.
+`copy`: where data is copied, with bytes per row where sizes are known. `setting`: what each key of the profile changed,
+and where it was written.
 """
 
 from __future__ import annotations

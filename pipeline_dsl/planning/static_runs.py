@@ -69,9 +69,7 @@ class _Set:
         self.fewest = _fewer(self.fewest, other.fewest)
 
 
-def static_runs(
-    steps: Sequence[Joining | None], producers: Sequence[tuple[int, ...]]
-) -> tuple[tuple[int, ...], ...]:
+def static_runs(steps: Sequence[Joining | None], producers: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], ...]:
     """The sets of more than one step, in the order of their first steps. Steps are in topological order and named by
     their place; None for one that is in no set."""
     of: dict[int, _Set] = {}

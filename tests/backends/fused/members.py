@@ -12,10 +12,8 @@ from backends.device import Accelerator, DeviceArray
 from backends.fused import FusedInstance, Member
 from backends.fused.graphs import Graphs
 from backends.values import Array
-from pipeline_dsl.compile import compile_text
-from pipeline_dsl.compile import Options
+from pipeline_dsl.compile import Options, compile_text
 from pipeline_dsl.plan import FusedPlan, Hardware, Plan
-from tests.pipeline_dsl.graphs import HOST
 
 WIDTH = 3
 Function = Callable[..., Any]
@@ -46,7 +44,9 @@ class OnDevice:
 
         # what was made on the way is dropped while it is used, as any library does
         between = device.compute(inputs[0].shape, inputs[0].dtype, work, inputs, batch.stream)
-        made = device.compute(inputs[0].shape, inputs[0].dtype, lambda out, x: np.copyto(out, x), [between], batch.stream)
+        made = device.compute(
+            inputs[0].shape, inputs[0].dtype, lambda out, x: np.copyto(out, x), [between], batch.stream
+        )
         return BatchResult((made,), self.failed)
 
     def warmup(self) -> None: ...
