@@ -13,7 +13,7 @@ from backends.fused import FusedInstance, Member
 from backends.fused.graphs import Graphs
 from backends.values import Array
 from pipeline_dsl.compile import Options, compile_text
-from pipeline_dsl.plan import FusedPlan, Hardware, Plan
+from pipeline_dsl.plan import FusedPlan, Gpu, Hardware, Plan
 
 WIDTH = 3
 Function = Callable[..., Any]
@@ -56,8 +56,6 @@ class OnDevice:
 
 def plan_of(text: str, device: str = "cuda(0)") -> Plan:
     """The plan of a program whose stages are all on one GPU."""
-    from pipeline_dsl.plan import Gpu
-
     profile = f"\nprofile gpu {{\n  * {{ device = {device} }}\n}}\n" if "profile " not in text else ""
     return compile_text(text + profile, Options(profile="gpu"), Hardware(cores=2, gpus=(Gpu("G", 1 << 30),)))
 
@@ -79,6 +77,17 @@ DIAMOND = (
   v = c(h)
   w = d(u, v)
   return y = w, z = v
+}}
+"""
+)
+
+CHAIN = (
+    "pipe 1\n"
+    + stage("a", "x")
+    + stage("b", "x")
+    + f"""pipeline p(x: f32[*, {WIDTH}]) -> (y: f32[*, {WIDTH}]) {{
+  h = a(x)
+  return y = b(h)
 }}
 """
 )
@@ -110,7 +119,7 @@ def instance_of(device: Accelerator, text: str = DIAMOND, **options: Any) -> tup
         Member(m, plan.stages[m.stage].name, one, one.execute, lambda batch, result: result)
         for m, one in zip(fused.members, loaded, strict=True)
     ]
-    options = {"gain": 0.0, "warm": 1, **options}
+    options = {"gain": -1.0, "warm": 1, **options}
     return FusedInstance(fused, members, device, Graphs(fused, device, **options)), loaded
 
 
