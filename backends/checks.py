@@ -165,11 +165,11 @@ class PortCheck:
             _check_scalar(value, self.port)
             return
         if isinstance(value, Ragged) and self._ragged is not None:
-            wrong = next((r for r in _parts(value) if r.dtype != self._dtype), None)
+            parts = value.parts()
+            wrong = next((r for r in parts if r.dtype != self._dtype), None)
             if wrong is not None:
                 raise Mismatch(f"{self.port.type} is expected, found rows of {wrong.dtype}")
-            parts = _parts(value)
-        elif (isinstance(value, np.ndarray) or type(value).__name__ == "DeviceArray") and self._dims is not None:
+        elif isinstance(value, np.ndarray) and self._dims is not None:
             if value.dtype != self._dtype:
                 raise Mismatch(f"{self.port.type} is expected, found {describe(value)}")
             parts = [value]
@@ -218,12 +218,6 @@ def _names_of(ports: Sequence[PortPlan]) -> set[str]:
     return {symbol.name for dim in sized for symbol in dim.size.symbols}
 
 
-def _parts(value: Ragged) -> list[Any]:
-    if value.is_packed:
-        return [value.packed()[0]]
-    return [value.padded_form] if value.is_padded else list(value)
-
-
 def _check_scalar(value: Value, port: PortPlan) -> None:
     if isinstance(value, np.ndarray | np.generic):
         raise Mismatch(f"{port.type} is expected as a Python value, found {describe(value)}")
@@ -232,7 +226,7 @@ def _check_scalar(value: Value, port: PortPlan) -> None:
         check_json(found)
 
 
-def _check_items(parts: list[Any], wanted: type, failed: Mapping[int, Exception] | None) -> None:
+def _check_items(parts: Sequence[Any], wanted: type, failed: Mapping[int, Exception] | None) -> None:
     for part in parts:
         items = part.ravel().tolist()
         if {*map(type, items)} <= {wanted}:
@@ -242,7 +236,7 @@ def _check_items(parts: list[Any], wanted: type, failed: Mapping[int, Exception]
                 raise Mismatch(f"{wanted.__name__} is expected, found {describe(item)} at item {i}")
 
 
-def _check_json(parts: list[Any], failed: Mapping[int, Exception] | None) -> None:
+def _check_json(parts: Sequence[Any], failed: Mapping[int, Exception] | None) -> None:
     for part in parts:
         for i, item in _judged(part, part.ravel().tolist(), failed):
             try:
