@@ -46,12 +46,6 @@ def disagreement(stage: StagePlan, text: str, hint: str) -> BackendError:
     return BackendError(message, f"{hint}; `pipectl explain {entry.code}` says more")
 
 
-def host_only(stage: StagePlan, device: str) -> None:
-    """BackendError for a device that is not the host."""
-    if device != "cpu":
-        raise BackendError(f"stage `{stage.name}`: backend `{stage.backend}` runs on cpu, not on {device}")
-
-
 def keys_of(stage: StagePlan, *known: str) -> dict[str, Any]:
     """The stage's arguments but the artifact and the `known` ones."""
     return {k: v for k, v in stage.arguments.items() if k != ARTIFACT and k not in known}

@@ -14,9 +14,11 @@ import numpy as np
 from pipeline_dsl.plan import StagePlan
 
 from .base import BackendError, InstanceConfig
+from .device import DeviceArray
+from .device.ops import concatenate, take, zeros
 
 Run = Callable[[tuple[Any, ...]], list[Any]]
-"""Host arrays in port order -> host arrays in port order."""
+"""Arrays in port order -> arrays in port order, on one device."""
 
 
 def in_chunks(run: Run, stage: StagePlan, config: InstanceConfig) -> Callable[[tuple[Any, ...], int], list[Any]]:
@@ -48,6 +50,10 @@ def _chunk(array: Any, start: int, size: int) -> Any:
     part = array[start : start + size]
     if len(part) == size:
         return part
+    if type(part) is DeviceArray:
+        if not len(part):
+            return zeros(part.block.device, (size, *part.shape[1:]), part.dtype)
+        return take(part, [min(i, len(part) - 1) for i in range(size)])
     filled = np.zeros((size, *array.shape[1:]), array.dtype)
     filled[: len(part)] = part
     if len(part):
@@ -58,7 +64,7 @@ def _chunk(array: Any, start: int, size: int) -> Any:
 def _joined(parts: tuple[Any, ...], rows: int, config: InstanceConfig) -> Any:
     if len(parts) == 1:
         return parts[0][:rows]
-    whole = np.concatenate(parts)
+    whole = concatenate(parts)
     if config.on_copy is not None:
         config.on_copy(whole.nbytes, "rows")
     return whole[:rows]

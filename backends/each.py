@@ -1,7 +1,8 @@
 """`each = true`: a python stage written for one row; the backend loops over the rows of a batch.
 
 The callable sees each `*` port without the row axis (rank 0: a Python value) and returns one row. A row that
-raises fails alone. Rows are put together once at the end: that copy is reported."""
+raises fails alone. Rows are put together once at the end: that copy is reported. On an accelerator a single number
+of a row is a 0-d array, since a Python value would be waited for."""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ from pipeline_dsl.plan import Form, PortPlan, StagePlan
 from pipeline_dsl.types import Ragged as RaggedDim
 from pipeline_dsl.types import Sized
 
+from .adoption import Adoption
 from .base import BackendError, Batch, BatchResult, InstanceConfig
+from .device import DeviceArray
 from .returns import Returns
 from .signature import CONTEXT
 from .values import Ragged, Value
@@ -28,13 +31,14 @@ def each_row(
     stage: StagePlan,
     config: InstanceConfig,
     context: Callable[[Batch], Any] | None,
+    adoption: Adoption | None = None,
 ) -> Callable[[Batch], BatchResult]:
     """What executes a batch row by row. BackendError for a stage without `*`."""
     if not stage.has_rows:
         raise BackendError(f"stage `{stage.name}`: each = true needs ports with `*`", "leave `each` out")
     names = tuple(port.name for port in stage.inputs)
-    row_returns = Returns(row_stage(stage))
-    returns = Returns(stage)
+    row_returns = Returns(row_stage(stage), adoption and adoption.of_one_row)
+    returns = Returns(stage, adoption and adoption.converter)
 
     def execute(batch: Batch) -> BatchResult:
         common = dict(keys)
@@ -44,11 +48,12 @@ def each_row(
         done: list[tuple[Value, ...] | Exception] = []
         for row in zip(range(batch.rows), *columns):
             try:
-                single = row_returns(fn(**dict(zip(names, row[1:])), **common), _ONE)
+                given = _ONE if adoption is None else Batch(row[1:], 1)
+                single = row_returns(fn(**dict(zip(names, row[1:])), **common), given)
                 done.append(single.failed[0] if single.failed else single.outputs)
             except Exception as error:
                 done.append(error)
-        result = returns(_joined(done, stage), batch)
+        result = returns(_joined(done, stage, adoption is None), batch)
         _report(result, config)
         return result
 
@@ -80,11 +85,11 @@ def _rows(port: PortPlan, value: Value) -> Iterator[Any]:
     return iter(value)
 
 
-def _joined(done: list[tuple[Value, ...] | Exception], stage: StagePlan) -> Any:
+def _joined(done: list[tuple[Value, ...] | Exception], stage: StagePlan, on_host: bool) -> Any:
     columns = []
     for i, port in enumerate(stage.outputs):
         rows = [row if isinstance(row, Exception) else row[i] for row in done]
-        columns.append(_stacked(rows, port))
+        columns.append(_stacked(rows, port) if on_host else rows)
     return columns[0] if len(columns) == 1 else tuple(columns)
 
 
@@ -99,5 +104,5 @@ def _stacked(rows: list[Any], port: PortPlan) -> Any:
 
 def _report(result: BatchResult, config: InstanceConfig) -> None:
     if config.on_copy is not None:
-        size = sum(v.nbytes for v in result.outputs if isinstance(v, np.ndarray | Ragged))
+        size = sum(v.nbytes for v in result.outputs if isinstance(v, np.ndarray | Ragged | DeviceArray))
         config.on_copy(size, "each")

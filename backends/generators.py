@@ -19,7 +19,7 @@ from pipeline_dsl.plan import StagePlan
 from .base import Batch, BatchResult, Elements
 from .checks import OutputCheck, OutputError
 from .convert import describe
-from .returns import Returns
+from .returns import MadeBy, Returns
 from .values import Value
 
 NONE: tuple[Value, ...] = ()
@@ -51,10 +51,11 @@ class Yields:
 
     __slots__ = ("_element", "_rest", "_stage")
 
-    def __init__(self, stage: StagePlan) -> None:
+    def __init__(self, stage: StagePlan, made_by: MadeBy | None = None) -> None:
+        """`made_by` as of `Returns`."""
         self._stage = stage
-        self._element = Returns(element_stage(stage))
-        self._rest = Returns(rest_stage(stage))
+        self._element = Returns(element_stage(stage), made_by)
+        self._rest = Returns(rest_stage(stage), made_by)
 
     def __call__(self, returned: Any, batch: Batch) -> BatchResult:
         """The result of one call. OutputError if it gives nothing to iterate."""

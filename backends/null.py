@@ -21,9 +21,9 @@ from pipeline_dsl.plan import PortPlan, StagePlan
 from pipeline_dsl.types import Ragged as RaggedDim
 from pipeline_dsl.types import Rows
 
-from .artifact import host_only
 from .base import BackendError, Batch, BatchResult, Instance, InstanceConfig
 from .null_streams import streaming
+from .placement import host_only
 from .shapes import ROWS, Mismatch, Sizes, dims_of, target_of
 from .values import Ragged, Value
 

@@ -18,10 +18,11 @@ import numpy as np
 from pipeline_dsl.dtypes import DTYPES
 from pipeline_dsl.plan import StagePlan
 
-from .artifact import artifact_path, host_only, keys_of, missing_library
+from .artifact import artifact_path, keys_of, missing_library
 from .base import BackendError, Batch, BatchResult, Instance, InstanceConfig
 from .chunks import in_chunks
 from .ort_tensors import Slot, match, tensor_of
+from .placement import host_only
 from .states import CONTROLS
 
 Run = Callable[[tuple[Any, ...]], list[Any]]

@@ -5,7 +5,11 @@ the keys, its `warmup` and `close` are called if it has them; a parameter `folde
 folder of the `.pipe`, where relative paths start. All that can be decided before a call is
 decided at load: the callable's parameters, conversion of inputs and of what it returns. `each = true` calls
 it row by row (see `each`). A stage with stream outputs is a generator: it yields elements and returns its other
-outputs (see `generators`)."""
+outputs (see `generators`).
+
+On `cuda:N` it is called under the batch's stream and gets arrays of CuPy or torch over the same memory (see
+`arguments`); what it returns must be on that GPU, and is taken without a copy (see `adoption`). Shapes that depend on
+data are between the function and its library: those calls wait for the device, others do not."""
 
 from __future__ import annotations
 
@@ -13,19 +17,23 @@ import inspect
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline_dsl.plan import StagePlan
 
-from .artifact import ARTIFACT, host_only, keys_of, missing_library
+from .adoption import Adoption
+from .arguments import with_library
+from .artifact import ARTIFACT, keys_of
 from .base import BackendError, Batch, BatchResult, Instance, InstanceConfig
 from .each import each_row
 from .generators import Yields, streams
 from .importer import acquire, release
+from .placement import host_or_cuda, settled
 from .returns import Returns
 from .signature import CONTEXT, check_call, check_setup, place_of, with_folder
-from .streams import Reader
-from .values import Ragged
+
+if TYPE_CHECKING:
+    from .device import Accelerator
 
 Execute = Callable[[Batch], BatchResult]
 
@@ -67,10 +75,11 @@ class PythonBackend:
 
     def load(self, stage: StagePlan, config: InstanceConfig) -> Instance:
         """An instance that calls the user's code. BackendError if it can not be found, built or called."""
-        host_only(stage, config.device)
+        device = host_or_cuda(stage, config.device)
         target = acquire(str(stage.arguments.get(ARTIFACT, "")), stage.folder, stage.name)
         try:
-            return PythonInstance(stage, config, target)
+            with settled(device):
+                return PythonInstance(stage, config, target, device)
         except BaseException:
             release(stage.folder)
             raise
@@ -80,9 +89,12 @@ class PythonInstance:
     """One function, or one object of a class."""
 
     thread_affine = False
-    __slots__ = ("_folder", "_object", "execute", "wants_context")
+    __slots__ = ("_device", "_folder", "_object", "execute", "wants_context")
 
-    def __init__(self, stage: StagePlan, config: InstanceConfig, target: Any) -> None:
+    def __init__(
+        self, stage: StagePlan, config: InstanceConfig, target: Any, device: Accelerator | None = None
+    ) -> None:
+        self._device = device
         keys = keys_of(stage, "each", "arrays")
         self._folder = stage.folder
         self._object = None
@@ -98,11 +110,12 @@ class PythonInstance:
         self.wants_context = check_call(fn, keys, stage)
         """Whether `execute` reads more of a batch than inputs and rows."""
         context = context_maker(stage, config, self.wants_context)
-        fn = _with_tensors(fn, stage)
+        fn = with_library(fn, stage, device)
+        adoption = None if device is None else Adoption(stage, device)
         if stage.arguments.get("each"):
-            self.execute: Execute = each_row(fn, keys, stage, config, context)
+            self.execute: Execute = each_row(fn, keys, stage, config, context, adoption)
         else:
-            self.execute = _whole_batch(fn, keys, stage, context)
+            self.execute = _whole_batch(fn, keys, stage, context, adoption)
 
     def warmup(self) -> None:
         """Call the object's own `warmup`, if it has one."""
@@ -119,7 +132,8 @@ class PythonInstance:
     def _call(self, method: str) -> None:
         found = getattr(self._object, method, None)
         if callable(found):
-            found()
+            with settled(self._device):
+                found()
 
 
 def context_maker(stage: StagePlan, config: InstanceConfig, wanted: bool) -> Callable[[Batch], Context] | None:
@@ -129,10 +143,15 @@ def context_maker(stage: StagePlan, config: InstanceConfig, wanted: bool) -> Cal
 
 
 def _whole_batch(
-    fn: Callable[..., Any], keys: dict[str, Any], stage: StagePlan, context: Callable[[Batch], Context] | None
+    fn: Callable[..., Any],
+    keys: dict[str, Any],
+    stage: StagePlan,
+    context: Callable[[Batch], Context] | None,
+    adoption: Adoption | None,
 ) -> Execute:
     names = tuple(port.name for port in stage.inputs)
-    returns = Yields(stage) if streams(stage) else Returns(stage)
+    made_by = None if adoption is None else adoption.converter
+    returns = Yields(stage, made_by) if streams(stage) else Returns(stage, made_by)
     if context is None and not keys:
         if len(names) == 1:
             (only,) = names
@@ -154,31 +173,3 @@ def _built(cls: type, keys: dict[str, Any], stage: StagePlan) -> Any:
     except Exception as error:
         text = f"{type(error).__name__}: {error}"
         raise BackendError(f"stage `{stage.name}`: building {place_of(cls)} failed: {text}") from error
-
-
-def _with_tensors(fn: Callable[..., Any], stage: StagePlan) -> Callable[..., Any]:
-    """`fn` itself, or with `arrays = "torch"` one that gets numeric arrays as tensors."""
-    kind = stage.arguments.get("arrays", "numpy")
-    if kind == "numpy":
-        return fn
-    if kind != "torch":
-        raise BackendError(f"stage `{stage.name}`: arrays = {kind!r} is unknown", 'write "numpy" or "torch"')
-    try:
-        import torch  # noqa: F401 - its absence is to be reported at load
-    except ImportError as error:
-        raise missing_library(stage, "torch", "torch", error) from error
-    from .interop import to_torch
-
-    numeric = {p.name for p in stage.inputs if p.type.dtype.numeric and p.type.dims}
-
-    def tensor(value: Any) -> Any:
-        if isinstance(value, Reader):
-            return map(tensor, value)
-        if isinstance(value, Ragged):
-            return [to_torch(row) for row in value]
-        return to_torch(value) if hasattr(value, "ndim") else value
-
-    def with_tensors(**arguments: Any) -> Any:
-        return fn(**{name: tensor(v) if name in numeric else v for name, v in arguments.items()})
-
-    return with_tensors

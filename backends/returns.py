@@ -23,6 +23,7 @@ from .values import Ragged, Value
 
 Failed = dict[int, Exception]
 Convert = Callable[[Any, Batch, Failed], Value]
+MadeBy = Callable[[PortPlan, StagePlan], Convert]
 
 _ndarray = np.ndarray
 
@@ -32,12 +33,13 @@ class Returns:
 
     __slots__ = ("_converts", "_dtypes", "_names", "_single", "_stage")
 
-    def __init__(self, stage: StagePlan) -> None:
+    def __init__(self, stage: StagePlan, made_by: MadeBy | None = None) -> None:
+        """`made_by` gives the converter of a port where results are on an accelerator."""
         self._stage = stage
         self._names = tuple(port.name for port in stage.outputs)
         self._single = len(stage.outputs) == 1
-        self._converts = [_converter(port, stage) for port in stage.outputs]
-        self._dtypes = [_plain_dtype(port) for port in stage.outputs]
+        self._converts = [(made_by or converter)(port, stage) for port in stage.outputs]
+        self._dtypes = [None if made_by else _plain_dtype(port) for port in stage.outputs]
 
     def __call__(self, returned: Any, batch: Batch) -> BatchResult:
         """The result of one call. OutputError if it can not be one."""
@@ -80,7 +82,8 @@ def _plain_dtype(port: PortPlan) -> Any:
     return port.type.dtype.numpy if port.form in ("dense", "padded", "packed") else None
 
 
-def _converter(port: PortPlan, stage: StagePlan) -> Convert:
+def converter(port: PortPlan, stage: StagePlan) -> Convert:
+    """What brings the values of one output into form, on the host."""
     if port.form == "scalar":
         return _scalars(port)
     if port.type.is_ragged:
@@ -126,7 +129,7 @@ def _arrays(port: PortPlan) -> Convert:
 def _raggeds(port: PortPlan, stage: StagePlan) -> Convert:
     dtype = port.type.dtype
     rank = None if port.type.rank is None else port.type.rank - 1
-    source = _same_lengths(port, stage)
+    source = same_lengths(port, stage)
     has_rows = port.type.has_rows
     keeps_padded = port.form in ("padded", "packed")
 
@@ -137,9 +140,9 @@ def _raggeds(port: PortPlan, stage: StagePlan) -> Convert:
         if isinstance(value, np.ndarray) and value.dtype != object:
             if keeps_padded or (source is None and not len(value)):
                 return value if keeps_padded else ragged(value, dtype, rank)
-            return _with_lengths(value, source, batch, port)
+            return padded_with_lengths(value, source, batch, port)
         if isinstance(value, np.ndarray) and value.ndim > 1 and (keeps_padded or source is not None):
-            return value if keeps_padded else _with_lengths(value, source, batch, port)
+            return value if keeps_padded else padded_with_lengths(value, source, batch, port)
         if not isinstance(value, list | tuple | np.ndarray):
             raise Mismatch(f"{port.type} is expected, found {describe(value)}")
         if has_rows:
@@ -149,7 +152,7 @@ def _raggeds(port: PortPlan, stage: StagePlan) -> Convert:
     return convert
 
 
-def _same_lengths(port: PortPlan, stage: StagePlan) -> int | None:
+def same_lengths(port: PortPlan, stage: StagePlan) -> int | None:
     """Index of an input with the same ragged dim in the same place, whose lengths hold for this output."""
     dims = [(i, d) for i, d in enumerate(port.type.dims) if isinstance(d, RaggedDim)]
     if len(dims) != 1 or dims[0][0] != 1:
@@ -160,7 +163,8 @@ def _same_lengths(port: PortPlan, stage: StagePlan) -> int | None:
     return None
 
 
-def _with_lengths(value: Any, source: int | None, batch: Batch, port: PortPlan) -> Value:
+def padded_with_lengths(value: Any, source: int | None, batch: Batch, port: PortPlan) -> Value:
+    """A padded array as `Ragged`, with the lengths of an input. Mismatch if there is none, or it is too small."""
     held = batch.inputs[source] if source is not None else None
     if not isinstance(held, Ragged):
         names = [str(d.size) for d in port.type.dims if isinstance(d, RaggedDim)]

@@ -1,14 +1,16 @@
-"""Opens torch artifacts without running what is in them: weights only, always.
+"""Opens torch artifacts without running what is in them: weights only, unless the stage says `compiled = true`.
 
 `.pt2` is an archive of `torch.export`, whose loader falls back to plain pickle for some members; they are
 tried with the restricted unpickler first, and a file that needs more is refused. `.pt` and `.ts` are
 TorchScript. `.safetensors`, and a `.pt` or `.pth` of weights, are loaded into a module that the stage's
-`factory` builds."""
+`factory` builds. A `.pt2` that AOTInductor compiled is machine code: it is loaded where the stage says so, for the
+kind of device it was compiled for."""
 
 from __future__ import annotations
 
 import io
 import json
+import os
 import warnings
 import zipfile
 from pathlib import Path
@@ -33,28 +35,63 @@ def exported_program(torch: Any, path: Path, stage: StagePlan) -> Any:
         raise _not_a_model(path, stage, error, "write it with torch.export.save") from error
 
 
-def script_module(torch: Any, path: Path, stage: StagePlan) -> Any:
-    """The module in a TorchScript file, on the host, in evaluation mode."""
+def compiled_package(path: Path, stage: StagePlan, device: str) -> Any:
+    """The model in a package of AOTInductor, for one caller at a time. BackendError if it is not one, or was compiled
+    for another kind of device.
+
+    Its code checks what it is given: torch leaves that out unless the environment says otherwise, which is set here,
+    since a wrong size would be read out of bounds."""
+    kind, _, index = device.partition(":")
+    found = _compiled_for(path, stage)
+    if found != kind:
+        text = f"stage `{stage.name}`: {path} was compiled for {found}, the stage runs on {device}"
+        raise BackendError(text, f"compile it on {kind}, or set `device = {'cpu' if found == 'cpu' else 'cuda(0)'}`")
+    os.environ.setdefault("AOTI_RUNTIME_CHECK_INPUTS", "1")
+    from torch._inductor import aoti_load_package
+
+    try:
+        return aoti_load_package(str(path), run_single_threaded=True, device_index=int(index) if index else -1)
+    except Exception as error:
+        hint = "compile it with this version of torch: torch._inductor.aoti_compile_and_package"
+        raise _not_a_model(path, stage, error, hint) from error
+
+
+def _compiled_for(path: Path, stage: StagePlan) -> str:
+    """The kind of device that a package says it was compiled for: `cpu`, `cuda`."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [n for n in archive.namelist() if n.endswith("_metadata.json") and "/aotinductor/" in n]
+            found = {json.loads(archive.read(name)).get("AOTI_DEVICE_KEY") for name in names} - {None}
+    except (zipfile.BadZipFile, ValueError, OSError) as error:
+        raise _not_a_model(path, stage, error, "write it with torch._inductor.aoti_compile_and_package") from error
+    if len(found) != 1:
+        text = f"stage `{stage.name}`: {path} is not a package compiled by AOTInductor for one kind of device"
+        raise BackendError(text, "write it with torch._inductor.aoti_compile_and_package, or leave out `compiled`")
+    return str(found.pop())
+
+
+def script_module(torch: Any, path: Path, stage: StagePlan, device: str = "cpu") -> Any:
+    """The module in a TorchScript file, on a device, in evaluation mode."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter(
                 "ignore"
             )  # TorchScript is deprecated in favour of torch.export; users know their files
-            return torch.jit.load(str(path), map_location="cpu").eval()
+            return torch.jit.load(str(path), map_location=device).eval()
     except Exception as error:
         hint = 'write it with torch.jit.save or torch.export.save; for weights alone give factory = "pkg.mod:build"'
         raise _not_a_model(path, stage, error, hint) from error
 
 
-def load_weights(torch: Any, module: Any, path: Path, stage: StagePlan) -> None:
+def load_weights(torch: Any, module: Any, path: Path, stage: StagePlan, device: str = "cpu") -> None:
     """Fill a module with the weights of a file. BackendError where names or shapes differ."""
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            weights = load_file(str(path), device="cpu")
+            weights = load_file(str(path), device=device)
         else:
-            weights = torch.load(str(path), map_location="cpu", weights_only=True)
+            weights = torch.load(str(path), map_location=device, weights_only=True)
     except ImportError as error:
         raise missing_library(stage, "safetensors", "torch", error) from error
     except Exception as error:
@@ -74,8 +111,9 @@ def _check_archive(torch: Any, path: Path, stage: StagePlan) -> None:
             if len(names) != len(set(names)):
                 raise BackendError(f"stage `{stage.name}`: {path} holds two members of one name")
             if any("/aotinductor/" in name or name.endswith((".so", ".o")) for name in names):
-                hint = "write the program itself with torch.export.save"
-                raise BackendError(f"stage `{stage.name}`: {path} holds compiled code, which is not run", hint)
+                hint = "add `compiled = true` if you trust the file, or write the program itself with torch.export.save"
+                text = f"stage `{stage.name}`: {path} holds compiled code, which is run only where the stage says so"
+                raise BackendError(text, hint)
             pickled = [name for name in names if name.endswith(".pt") or "/sample_inputs/" in name]
             for config in (name for name in names if name.endswith("_config.json")):
                 pickled += _pickled_members(archive, config)

@@ -4,7 +4,8 @@ raise.
 A `Ragged` is a sequence of rows of unequal size. It holds one form (rows, packed or padded) and makes the
 others on demand; a change of form is a copy, which is reported to `on_copy` and so ends up in the
 copied-bytes counter. Where all rows have the same length the packed and the padded form are the same memory,
-and a change of form is a view."""
+and a change of form is a view. On an accelerator the rows, `values` and `padded` are `device.DeviceArray`s;
+`offsets` and `lengths` are on the host everywhere."""
 
 from __future__ import annotations
 
@@ -133,6 +134,21 @@ class Ragged(Sequence[Array]):
     def is_padded(self) -> bool:
         return self._padded is not None
 
+    def parts(self) -> Sequence[Array]:
+        """The arrays it holds: one, or its rows."""
+        if self._values is not None:
+            return (self._values,)
+        return (self._padded,) if self._padded is not None else self._rows or ()
+
+    def converted(self, convert: Callable[[Array], Any]) -> Ragged:
+        """The same form with other arrays in place of those it holds, in the same order and of the same sizes."""
+        if self._rows is not None:
+            return Ragged([convert(row) for row in self._rows], on_copy=self.on_copy)
+        if self._values is not None:
+            return Ragged(values=convert(self._values), offsets=self._offsets, on_copy=self.on_copy)
+        assert self._padded is not None
+        return Ragged(padded=convert(self._padded), lengths=self._lengths, fill=self.fill, on_copy=self.on_copy)
+
     def shape_of(self, index: int) -> tuple[int, ...]:
         """Shape of row `index`."""
         return tuple(int(n) for n in self[index].shape)
@@ -161,7 +177,7 @@ class Ragged(Sequence[Array]):
         np.cumsum(lengths, out=offsets[1:])
         if self._padded is not None:
             return self._unpadded(self._padded, lengths), offsets
-        values = np.concatenate(self._rows) if self._rows else np.zeros((0,), self.dtype)
+        values = _concatenated(self._rows) if self._rows else np.zeros((0,), self.dtype)
         self._copied(values.nbytes)
         return values, offsets
 
@@ -196,12 +212,22 @@ class Ragged(Sequence[Array]):
         assert self._padded is not None
         assert self._lengths is not None
         array, width = self._padded, self._padded.shape[1]
+        if not isinstance(array, np.ndarray):
+            return self._cleaned_on_device(array, value)
         short = [(i, n) for i, n in enumerate(self._lengths.tolist()) if n < width]
         if short and not array.flags.writeable:
             array = array.copy()
             self._copied(array.nbytes)
         for i, n in short:
             array[i, n:] = value
+        return Ragged(padded=array, lengths=self._lengths, fill=value, on_copy=self.on_copy)
+
+    def _cleaned_on_device(self, array: Any, value: Any) -> Ragged:
+        """`cleaned`, always of a copy: an array on a device does not say whether others read it."""
+        assert self._lengths is not None
+        if bool((self._lengths < array.shape[1]).any()):
+            array = _device_operations().filled_behind(array, self._lengths, value)
+            self._copied(array.nbytes)
         return Ragged(padded=array, lengths=self._lengths, fill=value, on_copy=self.on_copy)
 
     def _fits(self, value: Any, length: int | None) -> bool:
@@ -250,6 +276,8 @@ class Ragged(Sequence[Array]):
         if not self._rows or self._rows[0].ndim == 0:
             return False
         first = self._rows[0]
+        if not isinstance(first, np.ndarray):
+            return len({row.shape[1:] for row in self._rows}) == 1
         size = first[:1].nbytes * int(lengths.sum())
         if size >= SHORT_ROW * len(lengths):
             return False
@@ -257,18 +285,24 @@ class Ragged(Sequence[Array]):
 
     def _unpadded(self, padded: Array, lengths: Lengths) -> Array:
         width = padded.shape[1]
-        if padded.flags.c_contiguous and bool((lengths == width).all()):
+        if _is_contiguous(padded) and bool((lengths == width).all()):
             return padded.reshape(-1, *padded.shape[2:])
-        values = padded[np.arange(width) < lengths[:, None]]
+        if isinstance(padded, np.ndarray):
+            values = padded[np.arange(width) < lengths[:, None]]
+        else:
+            values = _device_operations().packed(padded, lengths)
         self._copied(values.nbytes)
         return values
 
     def _filled(self, values: Array, lengths: Lengths, width: int, value: Any) -> Array:
         shape = (len(lengths), width, *values.shape[1:])
-        if values.flags.c_contiguous and bool((lengths == width).all()):
+        if _is_contiguous(values) and bool((lengths == width).all()):
             return values.reshape(shape)
-        out = np.full(shape, value, dtype=values.dtype)
-        out[np.arange(width) < lengths[:, None]] = values
+        if isinstance(values, np.ndarray):
+            out = np.full(shape, value, dtype=values.dtype)
+            out[np.arange(width) < lengths[:, None]] = values
+        else:
+            out = _device_operations().padded(values, lengths, width, value)
         self._copied(out.nbytes)
         return out
 
@@ -276,10 +310,13 @@ class Ragged(Sequence[Array]):
         rows = list(self)
         rank = rows[0].ndim if rows else 1
         rest = [max(row.shape[axis] for row in rows) for axis in range(1, rank)]
-        out = np.full((len(rows), width, *rest), value, dtype=self.dtype)
-        for i, row in enumerate(rows):
-            place: tuple[int | slice, ...] = (i, *map(slice, row.shape))
-            out[place] = row
+        if rows and not isinstance(rows[0], np.ndarray):
+            out = _device_operations().in_corners(rows, (width, *rest), value, self.dtype)
+        else:
+            out = np.full((len(rows), width, *rest), value, dtype=self.dtype)
+            for i, row in enumerate(rows):
+                place: tuple[int | slice, ...] = (i, *map(slice, row.shape))
+                out[place] = row
         self._copied(out.nbytes)
         return out
 
@@ -288,5 +325,21 @@ class Ragged(Sequence[Array]):
             self.on_copy(size)
 
 
+def _concatenated(rows: Sequence[Any]) -> Any:
+    return np.concatenate(rows) if isinstance(rows[0], np.ndarray) else _device_operations().concatenate(rows)
+
+
+def _is_contiguous(array: Any) -> bool:
+    return bool(array.flags.c_contiguous if isinstance(array, np.ndarray) else array.contiguous)
+
+
+def _device_operations() -> Any:
+    """What computes on arrays of an accelerator; imported when there are some, since it builds on this module."""
+    from .device import ops
+
+    return ops
+
+
 Value = Any
-"""What a port holds: ndarray, `Ragged`, or a Python value for rank 0 (LANGUAGE §7)."""
+"""What a port holds: ndarray (on an accelerator `device.DeviceArray`), `Ragged`, or a Python value for rank 0
+(LANGUAGE §7)."""

@@ -33,20 +33,29 @@ class Ledger:
 
     def batch(self, parts: list[Part], gathered: Gathered, stats: NodeStats, start: int, end: int) -> None:
         """A batch that ran from `start` to `end`; `stats` are those of its first call site."""
-        rows = gathered.rows
+        self.note(parts, gathered.rows, start, end)
+        self.count(parts, gathered, stats, start, end)
+
+    def note(self, parts: list[Part], rows: int, start: int, end: int) -> None:
+        """Write it down where the requests in it are answered from."""
         if len(parts) == 1:
             node, cohort, enqueued = parts[0]
             layout = cohort.layout
-            elements = len(layout.owners)
-            requests = layout.requests if node.inner else elements
-            ran = (node.name, self.name, self.index, enqueued, start, end, rows, requests)
-            layout.executions.append(ran)
-            stats.record(elements, rows, start - enqueued, end - start)
+            requests = layout.requests if node.inner else len(layout.owners)
+            layout.executions.append((node.name, self.name, self.index, enqueued, start, end, rows, requests))
+            return
+        requests = sum([c.layout.requests for _, c, _ in parts])
+        for node, cohort, enqueued in parts:
+            execution = (node.name, self.name, self.index, enqueued, start, end, rows, requests)
+            cohort.layout.executions.append(execution)
+
+    def count(self, parts: list[Part], gathered: Gathered, stats: NodeStats, start: int, end: int) -> None:
+        """Count it, and record it where a trace is made."""
+        rows = gathered.rows
+        if len(parts) == 1:
+            _, cohort, enqueued = parts[0]
+            stats.record(len(cohort.layout.owners), rows, start - enqueued, end - start)
         else:
-            requests = sum([c.layout.requests for _, c, _ in parts])
-            for node, cohort, enqueued in parts:
-                execution = (node.name, self.name, self.index, enqueued, start, end, rows, requests)
-                cohort.layout.executions.append(execution)
             self._parts(parts, gathered, start, end)
         if self.recorder is not None:
             self._trace(self.recorder, parts, rows, start, end)

@@ -8,12 +8,15 @@ to one first. Views are not here: both kinds of array slice and reshape themselv
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .array import DeviceArray
+from .array import DeviceArray, storage
 from .stream import current_device
+
+if TYPE_CHECKING:
+    from .accelerator import Accelerator
 
 
 def on_device(value: Any) -> bool:
@@ -69,10 +72,10 @@ def placed(array: Any, rows: Sequence[int], total: int, fill: Any) -> Any:
         return _closed(made)
     wanted = np.asarray(rows, np.int64)
     device = array.block.device
-    xp = device.xp
+    xp, empty = device.xp, stored(fill, array.dtype)
 
     def work(out: Any, source: Any) -> None:
-        out[...] = fill
+        out[...] = empty
         out[xp.asarray(wanted)] = source
 
     return device.compute((total, *array.shape[1:]), array.dtype, work, [array])
@@ -85,10 +88,10 @@ def in_corners(parts: Sequence[Any], shape: Sequence[int], fill: Any, dtype: Any
         for row, part in zip(made, parts, strict=True):
             row[tuple(map(slice, part.shape))] = part
         return made
-    parts = _together(parts)
+    parts, empty = _together(parts), stored(fill, dtype)
 
     def work(out: Any, *reads: Any) -> None:
-        out[...] = fill
+        out[...] = empty
         for row, part in zip(out, reads, strict=True):
             row[tuple(map(slice, part.shape))] = part
 
@@ -97,39 +100,65 @@ def in_corners(parts: Sequence[Any], shape: Sequence[int], fill: Any, dtype: Any
 
 def padded(values: Any, lengths: Any, width: int, fill: Any) -> Any:
     """Rows that lie one after the other, [rows, width, ...] with `fill` behind each; `lengths` is on the host."""
-    device, rows = values.block.device, len(lengths)
-    xp = device.xp
-    inside = np.arange(width) < lengths[:, None]
+    device, rows, tail = values.block.device, len(lengths), values.shape[1:]
+    xp, empty = device.xp, stored(fill, values.dtype)
+    places = np.flatnonzero(np.arange(width) < lengths[:, None])  # on the host: a mask on the device is waited for
 
     def work(out: Any, source: Any) -> None:
-        out[...] = fill
-        out[xp.asarray(inside)] = source
+        out[...] = empty
+        out.reshape(rows * width, *tail)[xp.asarray(places)] = source
 
-    return device.compute((rows, width, *values.shape[1:]), values.dtype, work, [values])
+    return device.compute((rows, width, *tail), values.dtype, work, [values])
 
 
 def packed(array: Any, lengths: Any) -> Any:
     """The rows of a padded array without what is behind them, one after the other; `lengths` is on the host."""
-    device, width = array.block.device, array.shape[1]
+    device, (rows, width, *tail) = array.block.device, array.shape
     xp = device.xp
-    inside = np.arange(width) < lengths[:, None]
+    places = np.flatnonzero(np.arange(width) < lengths[:, None])
 
     def work(out: Any, source: Any) -> None:
-        out[...] = source[xp.asarray(inside)]
+        xp.take(source.reshape(rows * width, *tail), xp.asarray(places), axis=0, out=out)
 
-    return device.compute((int(lengths.sum()), *array.shape[2:]), array.dtype, work, [array])
+    return device.compute((len(places), *tail), array.dtype, work, [array])
 
 
-def filled_behind(array: Any, lengths: Any, fill: Any) -> None:
-    """Write `fill` behind the end of each row of a padded array, in place."""
+def filled_behind(array: Any, lengths: Any, fill: Any) -> Any:
+    """A copy of a padded array with `fill` behind the end of each row; `lengths` is on the host."""
+    device, (rows, width, *tail) = array.block.device, array.shape
+    xp, empty = device.xp, stored(fill, array.dtype)
+    places = np.flatnonzero(np.arange(width) >= lengths[:, None])
+
+    def work(out: Any, source: Any) -> None:
+        out[...] = source
+        out.reshape(rows * width, *tail)[xp.asarray(places)] = empty
+
+    return device.compute(array.shape, array.dtype, work, [array])
+
+
+def copied(array: DeviceArray) -> DeviceArray:
+    """The same items side by side in new memory."""
     device = array.block.device
-    xp = device.xp
-    behind = np.arange(array.shape[1]) >= lengths[:, None]
+    return device.compute(array.shape, array.dtype, _copy, [array])
 
-    def work(out: Any) -> None:
-        out[xp.asarray(behind)] = fill
 
-    device.current().launch(work, writes=[array])
+def zeros(device: Accelerator, shape: Sequence[int], dtype: Any) -> DeviceArray:
+    """A new array of zeros on a device."""
+    return device.compute(shape, dtype, _clear, [])
+
+
+def stored(value: Any, dtype: Any) -> Any:
+    """A single value as arrays of the dtype hold it: bf16 and fp8 are held as their bits (`array.storage`)."""
+    held = storage(np.dtype(dtype))
+    return value if held == dtype else np.asarray(value, dtype).view(held)[()]
+
+
+def _copy(out: Any, source: Any) -> None:
+    out[...] = source
+
+
+def _clear(out: Any) -> None:
+    out[...] = 0
 
 
 def _together(parts: Sequence[Any]) -> Sequence[Any]:

@@ -62,7 +62,8 @@ class Event:
         self.kept = []
 
     def __del__(self) -> None:
-        self.stream.device.driver.recycle(self.handle)
+        handle, self.handle = self.handle, None
+        self.stream.device.driver.recycle(handle)
 
 
 class Stream:
@@ -141,8 +142,8 @@ class Stream:
         """What is launched from here on starts after the event. Does not block the calling thread."""
         with self.device.lock:
             clock = self.clock
-            if clock.get(event.stream, -1) >= event.tick:
-                return
+            if event.handle is None or clock.get(event.stream, -1) >= event.tick:
+                return  # no handle: it is collected together with its device
             self.device.waits += 1
             self.device.driver.wait(self.handle, event.handle)
             self.ticks += 1  # memory freed behind this wait may be given to who comes after it only

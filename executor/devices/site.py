@@ -44,12 +44,13 @@ class Books:
         self.stats: dict[str, NodeStats] = {}
 
 
-Booking = tuple[list[Part], "Gathered", str, int]
-"""Parts, what was gathered of them, the first call site's name, when it was launched (ns)."""
+Booking = tuple[list[Part], "Gathered", str, int, list[int]]
+"""Parts, what was gathered of them, the first call site's name, when it was launched (ns), and where in the executions
+of each part's layout it stands."""
 
 
 class LateLedger(Ledger):
-    """Keeps what is to be written down of batches until they have ended."""
+    """Notes a batch when it is launched, and counts it, with its real end, when it has ended."""
 
     __slots__ = ("held",)
 
@@ -58,7 +59,9 @@ class LateLedger(Ledger):
         self.held: list[Booking] = []
 
     def batch(self, parts: list[Part], gathered: Gathered, stats: NodeStats, start: int, end: int) -> None:
-        self.held.append((parts, gathered, stats.node, start))
+        self.note(parts, gathered.rows, start, end)
+        places = [len(cohort.layout.executions) - 1 for _, cohort, _ in parts]
+        self.held.append((parts, gathered, stats.node, start, places))
 
     def taken(self) -> list[Booking]:
         """What was launched since the last time."""
@@ -67,8 +70,11 @@ class LateLedger(Ledger):
 
     def book(self, held: Iterable[Booking], end: int) -> None:
         """These batches ended at `end`."""
-        for parts, gathered, node, start in held:
-            super().batch(parts, gathered, self.stage.stats(node, self.slot), start, end)
+        for parts, gathered, node, start, places in held:
+            for (_, cohort, _), place in zip(parts, places, strict=True):
+                noted = cohort.layout.executions[place]
+                cohort.layout.executions[place] = (*noted[:5], end, *noted[6:])
+            self.count(parts, gathered, self.stage.stats(node, self.slot), start, end)
 
 
 class Site:

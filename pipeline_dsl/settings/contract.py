@@ -94,7 +94,11 @@ _SPECS = (
         "path",
         'torch("model.pt2")',
         "none",
-        (*VERSIONS, _argument("factory", "function", "builds the module that the weights belong to")),
+        (
+            *VERSIONS,
+            _argument("factory", "function", "builds the module that the weights belong to"),
+            _argument("compiled", "bool", "the file is a package of AOTInductor, whose code is run", False),
+        ),
         others="factory",
         versioned=True,
     ),

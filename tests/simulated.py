@@ -1,0 +1,42 @@
+"""Engines whose stages run on simulated devices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+from zlib import crc32
+
+import pytest
+
+from backends.device.sim import Simulation, use
+from executor import Engine
+from pipeline_dsl.plan import Plan, StagePlan
+
+Place = Callable[[StagePlan], str]
+
+
+def everywhere(stage: StagePlan) -> str:
+    """All on one device."""
+    return "sim:0"
+
+
+def moved(plan: Plan, place: Place) -> Plan:
+    """The plan with its stages on other devices; what runs in a process of its own stays there."""
+    stages = tuple(s if s.isolate else replace(s, device=place(s)) for s in plan.stages)
+    return replace(plan, stages=stages)
+
+
+@contextmanager
+def on_simulator(name: str, monkeypatch: pytest.MonkeyPatch, place: Place = everywhere) -> Iterator[Simulation]:
+    """Engines made here run on a simulation whose seed is the name's; it must have found nothing at the end."""
+    original = Engine.__init__
+
+    def init(self: Engine, plan: Plan, *args: Any, **kwargs: Any) -> None:
+        original(self, moved(plan, place), *args, **kwargs)
+
+    monkeypatch.setattr(Engine, "__init__", init)
+    with use(Simulation(crc32(name.encode()))) as simulation:
+        yield simulation
+        simulation.check()
