@@ -169,7 +169,7 @@ class PortCheck:
             wrong = next((r for r in parts if r.dtype != self._dtype), None)
             if wrong is not None:
                 raise Mismatch(f"{self.port.type} is expected, found rows of {wrong.dtype}")
-        elif isinstance(value, np.ndarray) and self._dims is not None:
+        elif (isinstance(value, np.ndarray) or type(value).__name__ == "DeviceArray") and self._dims is not None:
             if value.dtype != self._dtype:
                 raise Mismatch(f"{self.port.type} is expected, found {describe(value)}")
             parts = [value]

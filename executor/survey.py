@@ -83,7 +83,7 @@ def leftovers(
     found += [f"{d.name}: {d.bytes_inside} bytes" for d in doors.values() if d.bytes_inside]
     found += [f"{s.plan.name}: {s.waiting} entries wait" for s in stages if s.waiting or any(s.levels)]
     found += [f"{s.plan.name}: a slot is taken" for s in stages if len(s.free) < len(s.slots)]
-    found += [f"{s.plan.name}: batches are under way" for s in stages if any(map(_flying, s.slots))]
+    found += [f"{s.plan.name}: a slot has batches under way" for s in stages if any(map(_flying, s.slots))]
     found += [f"{call!r} has not ended" for s in stages for slot in s.slots for call in slot.calls]
     found += [text for d in doors.values() if isinstance(d, SequenceDoor) for text in d.problems()]
     found += [f"{n} units of `{name}` are held" for name, n in shared.held.items() if n]

@@ -17,6 +17,8 @@ def _placed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     if request.config.getoption("--on") == "host":
         yield
         return
+    if request.node.get_closest_marker("host"):
+        pytest.skip("it looks at memory or copies of the host")
     from tests.simulated import on_simulator
 
     with on_simulator(request.node.nodeid, monkeypatch):

@@ -54,13 +54,7 @@ class Reaper:
                 continue
             if len({event.stream for event, _ in watched}) == 1:
                 _sleep(watched[0][0])
-            found = _passed(watched)
-            for then, error in found:
-                try:
-                    then(error)
-                except Exception:  # ours: what else has ended must be told
-                    _log.exception("what follows the end of work on a device raised")
-            pause = SHORTEST if found else min(2 * pause, LONGEST)
+            pause = SHORTEST if _tell(_passed(watched)) else min(2 * pause, LONGEST)
 
     def _take(self, watched: list[Watched], pause: float | None) -> bool:
         """What has come meanwhile, waiting for it as long as `pause` says (None: for ever); False at the end."""
@@ -73,6 +67,16 @@ class Reaper:
                 coming = self._coming.get_nowait()
         except Empty:
             return True
+
+
+def _tell(found: list[tuple[Then, Exception | None]]) -> int:
+    """Call what waited; how many. A function: what they hold must not stay with a thread that waits."""
+    for then, error in found:
+        try:
+            then(error)
+        except Exception:  # ours: what else has ended must be told
+            _log.exception("what follows the end of work on a device raised")
+    return len(found)
 
 
 def _sleep(event: Event) -> None:

@@ -10,12 +10,14 @@ batches would never grow. What a batch took is booked when it has ended.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from backends.base import Batch, BatchResult, Elements, Instance
 from backends.device import Accelerator, DeviceArray, Event, Stream
 from backends.values import Ragged, Value
+from executor.cohort import Cohort
 from executor.ledger import Ledger, Part
 from executor.stats import NodeStats
 from pipeline_dsl.plan import PortPlan, StagePlan
@@ -23,7 +25,6 @@ from pipeline_dsl.plan import PortPlan, StagePlan
 if TYPE_CHECKING:
     from executor.assemble import Gathered
     from executor.batcher import Entry
-    from executor.cohort import Cohort
     from executor.execute import Run
     from executor.stage import Slot, StageRuntime
     from executor.trace import Recorder
@@ -45,8 +46,8 @@ class Books:
 
 
 Booking = tuple[list[Part], "Gathered", str, int, list[int]]
-"""Parts, what was gathered of them, the first call site's name, when it was launched (ns), and where in the executions
-of each part's layout it stands."""
+"""Parts and what was gathered of them, both without values; the first call site's name, when it was launched (ns), and
+where in the executions of each part's layout it stands."""
 
 
 class LateLedger(Ledger):
@@ -61,7 +62,8 @@ class LateLedger(Ledger):
     def batch(self, parts: list[Part], gathered: Gathered, stats: NodeStats, start: int, end: int) -> None:
         self.note(parts, gathered.rows, start, end)
         places = [len(cohort.layout.executions) - 1 for _, cohort, _ in parts]
-        self.held.append((parts, gathered, stats.node, start, places))
+        empty = [(node, Cohort(cohort.layout, ()), enqueued) for node, cohort, enqueued in parts]
+        self.held.append((empty, replace(gathered, inputs=()), stats.node, start, places))
 
     def taken(self) -> list[Booking]:
         """What was launched since the last time."""

@@ -42,6 +42,7 @@ def test_each_request_takes_its_arm() -> None:
         assert r.engine.stats().constructs["arm", "p.out", "case_1"] == 2
 
 
+@pytest.mark.host
 def test_the_arm_not_taken_runs_nothing_and_copies_nothing() -> None:
     with running(halves(), FUNCTIONS) as r:
         x = rows(1)
@@ -151,6 +152,7 @@ def test_hard_rows_of_many_requests_share_a_batch_and_come_back_in_order() -> No
         assert (r.rows("small"), r.rows("large")) == ([6], [3])
 
 
+@pytest.mark.host
 def test_rows_that_all_take_one_arm_are_not_copied() -> None:
     with running(cascade(), CASCADE) as r:
         r.answers(r.send(x=rows(2, 4)))

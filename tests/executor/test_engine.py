@@ -379,6 +379,7 @@ def test_a_stage_with_effects_runs_though_nobody_reads_it() -> None:
         assert s.gate.rows() == [[1]]
 
 
+@pytest.mark.host
 def test_no_copies_along_a_chain_that_keeps_its_batch() -> None:
     made = Build()
     value = made.call("s", stage("s", backend="gate"), made.input("x"))

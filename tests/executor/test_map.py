@@ -51,6 +51,7 @@ def test_items_of_all_requests_share_batches() -> None:
         assert r.rows("s") == [6]
 
 
+@pytest.mark.host
 def test_folding_copies_nothing() -> None:
     """The items of a request are views of what it brought, and its answer is what the stage made."""
     seen: list[Any] = []

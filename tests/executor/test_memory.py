@@ -87,6 +87,7 @@ def test_inputs_and_outputs_die_with_the_answer() -> None:
         assert gone(*refs)
 
 
+@pytest.mark.host
 def test_a_thread_that_runs_on_keeps_nothing_of_what_it_ran_before() -> None:
     sent = threading.Event()  # until then the caller's frames hold what it sent
     refs: list[weakref.ref[Any]] = []
@@ -269,6 +270,7 @@ def views(rows: list[Any]) -> Ragged:
     return Ragged(list(packed(rows)))
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("form", [packed, padded, views])
 @pytest.mark.parametrize("binding", ["rows", "lift"])
 def test_small_ragged_results_do_not_keep_their_batch(form: Any, binding: Any) -> None:

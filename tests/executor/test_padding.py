@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 import backends
 from backends.base import Batch, BatchResult, InstanceConfig
@@ -95,6 +96,7 @@ def test_the_filler_is_the_one_a_stage_asks_for() -> None:
     assert answers == [sum(row) + len(row) + 100 * (8 - len(row)) for row in ROWS]
 
 
+@pytest.mark.host
 def test_what_is_padded_right_is_not_padded_again() -> None:
     answers, model, copied = run("same", ROWS)
     assert answers == [sum(row) for row in ROWS]

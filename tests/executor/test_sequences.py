@@ -141,6 +141,7 @@ def test_a_state_may_grow_and_those_of_one_size_share_a_batch() -> None:
         assert s.rows("s")[5:] == [1, 1, 2]
 
 
+@pytest.mark.host
 def test_what_is_kept_of_one_sequence_is_not_the_whole_batch(s: Plain) -> None:
     s.answers(*(ask(s, 1, id, "<") for id in (1, 2, 3)))
     s.answers(*(ask(s, 1, id) for id in (1, 2, 3)))
