@@ -6,7 +6,7 @@ graph have no times of their own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from backends.fused import FusedInstance
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from .runtime import FusedRuntime
 
+Span = tuple[int, int, int]
+"""A member by its number, and when it ran (ns)."""
+
 
 class FusedLedger(LateLedger):
     """Books batches of one instance of a set."""
@@ -34,39 +37,56 @@ class FusedLedger(LateLedger):
         self._set = stage
         self._instance = slot.instance
 
-    def book(self, held: Iterable[Booking], end: int) -> None:
-        for parts, gathered, _, start in held:
-            call = parts[0][0]
-            assert isinstance(call, FusedCall), "nothing else arrives at a set"
-            lo = start
-            for place, (number, until) in enumerate(self._instance.spans(call.wanted)):
-                hi = start + int((end - start) * until)
-                self._member(number, parts, gathered.rows, lo, hi, first=place == 0)
-                lo = hi
+    def note(self, parts: list[Part], rows: int, start: int, end: int) -> None:
+        """One note for each member; the last one's stands last."""
+        requests = sum(map(_requests, parts))
+        for place, (number, lo, hi) in enumerate(self._spans(parts, start, end)):
+            node, stage = self._names(number)
+            for _, cohort, arrived in parts:
+                enqueued = lo if place else arrived
+                cohort.layout.executions.append((node, stage, self.index, enqueued, lo, hi, rows, requests))
 
-    def _member(self, number: int, parts: list[Part], rows: int, start: int, end: int, *, first: bool) -> None:
-        """One member ran from `start` to `end`; only the first one's batch has waited."""
-        plan = self._set.fused.members[number]
-        stage = self._set.members[number].plan.name
-        stats = self._set.stats(plan.node, self.slot)
-        requests = sum([call_requests(part) for part in parts])
-        elements = 0
-        for _, cohort, arrived in parts:
-            enqueued = arrived if first else start
-            ran = (plan.node, stage, self.index, enqueued, start, end, rows, requests)
-            cohort.layout.executions.append(ran)
-            stats.waited(len(cohort), start - enqueued)
-            elements += len(cohort)
-        stats.ran(elements, rows, end - start)
+    def book(self, held: Iterable[Booking], end: int) -> None:
+        for parts, gathered, _, start, places in held:
+            spans = list(self._spans(parts, start, end))
+            for (_, cohort, _), last in zip(parts, places, strict=True):
+                noted = cohort.layout.executions
+                for place, (_, lo, hi) in enumerate(spans, last - len(spans) + 1):
+                    name, stage, index, enqueued, _, _, *rest = noted[place]
+                    noted[place] = (name, stage, index, min(enqueued, lo), lo, hi, *rest)
+            for span in spans:
+                self._member(span, parts, gathered.rows, first=span is spans[0])
+
+    def _spans(self, parts: list[Part], start: int, end: int) -> Iterator[Span]:
+        """When each member that runs for these ran, of a batch that ran from `start` to `end`."""
+        call = parts[0][0]
+        assert isinstance(call, FusedCall), "nothing else arrives at a set"
+        lo = start
+        for number, until in self._instance.spans(call.wanted):
+            hi = start + int((end - start) * until)
+            yield number, lo, hi
+            lo = hi
+
+    def _names(self, number: int) -> tuple[str, str]:
+        """The call site of a member, and its stage."""
+        return self._set.fused.members[number].node, self._set.members[number].plan.name
+
+    def _member(self, span: Span, parts: list[Part], rows: int, *, first: bool) -> None:
+        """Count what one member ran; only the first one's batch has waited."""
+        number, start, end = span
+        node, stage = self._names(number)
+        stats = self._set.stats(node, self.slot)
+        for _, cohort, enqueued in parts:
+            stats.waited(len(cohort.layout), start - enqueued if first else 0)
+        stats.ran(sum(len(cohort.layout) for _, cohort, _ in parts), rows, end - start)
         if self.recorder is not None:
             ids = {o.serial: o.id for _, cohort, _ in parts for o in cohort.layout.owners}
-            pipeline = plan.node.partition(".")[0]
-            self.recorder.batches.append(
-                BatchRecord(plan.node, stage, self.index, start, end, rows, tuple(ids.values()), pipeline, tuple(ids))
-            )
+            pipeline = node.partition(".")[0]
+            record = BatchRecord(node, stage, self.index, start, end, rows, tuple(ids.values()), pipeline, tuple(ids))
+            self.recorder.batches.append(record)
 
 
-def call_requests(part: Part) -> int:
-    """Requests that a cohort belongs to."""
+def _requests(part: Part) -> int:
+    """How many requests a cohort belongs to."""
     node, cohort, _ = part
-    return cohort.layout.requests if node.inner else len(cohort)
+    return cohort.layout.requests if node.inner else len(cohort.layout)
