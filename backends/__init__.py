@@ -37,6 +37,7 @@ BUILT_IN = {
     "null": "backends.null:NullBackend",
     "onnx": "backends.ort:OrtBackend",
     "python": "backends.pyfunc:PythonBackend",
+    "tensorrt": "backends.tensorrt:TensorrtBackend",
     "torch": "backends.pytorch:TorchBackend",
 }
 

@@ -210,9 +210,10 @@ class Adoption:
         good = next((row for row in made if row is not None), None)
         blank = (0, *good.shape[1:]) if good is not None else _blank_shape(port)
         if not made:
-            values = self._device.empty(blank, dtype.numpy)
+            values: Any = self._device.empty(blank, dtype.numpy)
             return Ragged(values=values, offsets=np.zeros(1, np.int64))
-        return Ragged([self._device.empty(blank, dtype.numpy) if row is None else row for row in made])
+        whole: list[Any] = [self._device.empty(blank, dtype.numpy) if row is None else row for row in made]
+        return Ragged(whole)
 
 
 def is_tensor(value: Any) -> bool:

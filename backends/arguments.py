@@ -11,7 +11,7 @@ comparing them with copies made before, once, on the first batch of an instance,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -95,7 +95,7 @@ def _check_unwritten(given: list[tuple[str, Any]], stage: StagePlan) -> None:
             raise _written(name, stage)
 
 
-def _watched(iterator: Iterator[Any], given: list[tuple[str, Any]], stage: StagePlan) -> Iterator[Any]:
+def _watched(iterator: Iterator[Any], given: list[tuple[str, Any]], stage: StagePlan) -> Generator[Any, None, Any]:
     """A generator's elements, each checked before it is handed on."""
     try:
         while True:

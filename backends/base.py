@@ -7,8 +7,21 @@ Ownership. Inputs belong to the executor: they are read-only, shared with other 
 write them again, nor hand out the same buffer twice. Returning an input or a view of it is allowed and
 copies nothing. Threads. The executor never calls one instance from two threads at a time, but successive
 calls may come from different threads, unless the instance says `thread_affine`. `execute` may block; it
-should release the GIL. Devices. Tensors are ready on the batch's stream (`None` on the host) when `execute`
-begins, and outputs must be ready on it when it returns; a host instance returns finished values.
+should release the GIL.
+
+Devices. On the host (`InstanceConfig.device` is `cpu`) arrays are numpy's, and an instance returns finished values. On
+an accelerator (`cuda:1`, `sim:0`)
+
+    - the executor calls `execute` inside `with batch.stream.use()`: the stream is the calling thread's current one, in
+      every library that has such a thing, and `device.current()` gives it where a batch does not;
+    - inputs of numeric ports with dims are `device.DeviceArray`s: contiguous, read-only, and ordered on the stream
+      already; a `Ragged` may hold such arrays in its packed or padded form, lengths and offsets are on the host; text,
+      objects and rank 0 are host values;
+    - outputs of numeric ports with dims must be `DeviceArray`s of the same device, made with `device.empty(..)` or
+      `device.adopt(library_array, ..)`, and ordered on the stream when `execute` returns; one that is an input, or a
+      view of it, must stay in the input's block (`adoption` sees to that);
+    - `execute` only enqueues: it must not wait for the device, nor drop what enqueued work still needs
+      (`stream.keep`). Where a library makes it wait, the instance is not `asynchronous`.
 
 Streams. A call of a stage with stream outputs returns at once, with `BatchResult.elements`: a generator that makes
 one element at a time. The executor advances it only while there is room for what it makes, holds the instance
@@ -98,8 +111,14 @@ class InstanceConfig:
 class Instance(Protocol):
     """One loaded copy of a stage.
 
-    One that reads nothing of a batch but `inputs` and `rows` may have an attribute `wants_context = False`: the
-    rest is left at its defaults then, which saves time per batch."""
+    It may have these attributes too:
+
+    wants_context = False    it reads nothing of a batch but `inputs`, `rows` and `stream`: the rest is left at its
+                             defaults then, which saves time per batch
+    asynchronous = True      on an accelerator: `execute` enqueues and returns, and never waits for the device
+    stream: Stream           on an accelerator: the one that the instance is bound to; its batches run on that
+    capturable = True        on an accelerator: `execute` may be written into a graph; it launches on the batch's
+                             stream only, reads nothing back, and depends on nothing but shapes"""
 
     thread_affine: bool
     """All calls must come from the thread that loaded it."""

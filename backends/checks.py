@@ -2,9 +2,9 @@
 
 `OutputCheck(stage)` is compiled once and called by the executor on each `BatchResult` of any backend: number
 of outputs, form, dtype, rank, rows, sizes that inputs have too, `where` bounds, items of text, None only
-where the type is optional. Arrays that are not C-contiguous are copied and reported; nothing else is ever
-changed. Outputs of static shape take a fast path without a table of sizes. Checks of callers' values are in
-`inputs`."""
+where the type is optional; that arrays of numbers are on the stage's device, and all else on the host. Arrays that are
+not C-contiguous are copied, where they are, and reported; nothing else is ever changed. Outputs of static shape
+take a fast path without a table of sizes. Checks of callers' values are in `inputs`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from pipeline_dsl.types import Rows, Sized
 
 from .base import Batch, BatchResult
 from .convert import TEXT_TYPES, describe, scalar
+from .device import DeviceArray
 from .inputs import check_json
 from .shapes import ROWS, Dims, Mismatch, RaggedDims, Sizes, check_bounds, dims_of, packed_dims
 from .values import Ragged, Value
@@ -42,18 +43,19 @@ class OutputError(Exception):
 class OutputCheck:
     """Checks the results of one stage. Safe to call from several threads."""
 
-    __slots__ = ("_bounds", "_inputs", "_on_copy", "_outputs", "_stage", "_static", "_unsettled")
+    __slots__ = ("_bounds", "_inputs", "_on_copy", "_on_device", "_outputs", "_stage", "_static", "_unsettled")
 
     def __init__(self, stage: StagePlan, on_copy: Callable[[int, str], None] | None = None) -> None:
         """`on_copy` is called with (bytes, reason) for an array that had to be made contiguous."""
         self._stage = stage
         self._on_copy = on_copy
-        self._outputs = [PortCheck(port) for port in stage.outputs]
+        self._outputs = [PortCheck(port, stage.device) for port in stage.outputs]
         self._bounds = _bounds_of_outputs(stage)
         needed = _names_of(stage.outputs).union(*({s.name for s in _symbols_of(b)} for b in self._bounds))
-        self._inputs = [(i, PortCheck(p)) for i, p in enumerate(stage.inputs) if needed & _names_of((p,))]
+        self._inputs = [(i, PortCheck(p, stage.device)) for i, p in enumerate(stage.inputs) if needed & _names_of((p,))]
         self._unsettled = bool(self._bounds) or any(check.deferred for check in self._outputs)
-        self._static = [] if self._bounds else _static_specs(stage)
+        static = [] if self._bounds else _static_specs(stage)
+        self._static, self._on_device = (static, []) if stage.on_host else ([], static)
 
     def __call__(self, batch: Batch, result: BatchResult) -> BatchResult:
         """The same result, or one with contiguous copies. OutputError if it is not what the signature
@@ -75,6 +77,8 @@ class OutputCheck:
 
     def _checked(self, batch: Batch, result: BatchResult) -> BatchResult:
         stage, failed = self._stage, result.failed
+        if self._on_device and self._passes(batch.rows, result.outputs):
+            return result
         if len(result.outputs) != len(self._outputs):
             names = ", ".join(port.name for port in stage.outputs)
             message = f"{len(self._outputs)} outputs are expected ({names}), found {len(result.outputs)}"
@@ -90,6 +94,18 @@ class OutputCheck:
         if self._unsettled:
             self._settle(outputs, sizes)
         return result if same else BatchResult(tuple(outputs), failed)
+
+    def _passes(self, rows: int, outputs: Sequence[Value]) -> bool:
+        """Whether results on an accelerator, of static shape, are all that is wanted."""
+        check = self._outputs[0]
+        return len(outputs) == len(self._on_device) and all(
+            type(value) is DeviceArray
+            and value.dtype == dtype
+            and value.shape == ((rows, *tail) if has_rows else tail)
+            and value.contiguous
+            and check.is_in_place(value)
+            for value, (dtype, has_rows, tail) in zip(outputs, self._on_device)
+        )
 
     def _sizes(self, batch: Batch) -> Sizes:
         sizes: Sizes = {ROWS: batch.rows}
@@ -135,6 +151,10 @@ class OutputCheck:
         return OutputError(self._stage.name, port.name, message)
 
     def _contiguous(self, value: Value) -> Value:
+        if type(value) is DeviceArray and not value.contiguous:
+            if self._on_copy is not None:
+                self._on_copy(value.nbytes, "contiguous")
+            return value.block.device.contiguous(value)
         if type(value) is not _ndarray or value.flags.c_contiguous:
             return value
         if self._on_copy is not None:
@@ -143,12 +163,18 @@ class OutputCheck:
 
 
 class PortCheck:
-    """Kind, dtype and shape of one port's values."""
+    """Kind, place, dtype and shape of one port's values."""
 
-    __slots__ = ("_dims", "_dtype", "_ragged", "_text", "deferred", "port")
+    __slots__ = ("_devices", "_dims", "_dtype", "_ragged", "_text", "deferred", "port")
 
-    def __init__(self, port: PortPlan) -> None:
+    def __init__(self, port: PortPlan, device: str = "cpu") -> None:
+        """`device`: the stage's, or several (`cuda:0,1`); numbers are there, all else is on the host."""
         self.port = port
+        kind, _, numbers = device.partition(":")
+        self._devices: frozenset[str] = frozenset()
+        """Where arrays must be; empty for the host."""
+        if device != "cpu" and port.type.dtype.numeric:
+            self._devices = frozenset(f"{kind}:{n}" if n else kind for n in numbers.split(","))
         self._dtype = port.type.dtype.numpy
         self._dims: Dims | None = None
         if port.form in ("dense", "object", "padded"):
@@ -165,22 +191,31 @@ class PortCheck:
             _check_scalar(value, self.port)
             return
         if isinstance(value, Ragged) and self._ragged is not None:
-            parts = value.parts()
+            parts: Sequence[Any] = value.parts()
             wrong = next((r for r in parts if r.dtype != self._dtype), None)
             if wrong is not None:
                 raise Mismatch(f"{self.port.type} is expected, found rows of {wrong.dtype}")
-        elif (isinstance(value, np.ndarray) or type(value).__name__ == "DeviceArray") and self._dims is not None:
+        elif isinstance(value, np.ndarray | DeviceArray) and self._dims is not None:
             if value.dtype != self._dtype:
                 raise Mismatch(f"{self.port.type} is expected, found {describe(value)}")
-            parts = [value]
+            parts = (value,)
         else:
             wanted = "a Ragged" if self._dims is None else "an ndarray"
             raise Mismatch(f"{self.port.type} is expected as {wanted}, found {describe(value)}")
+        elsewhere = next((part for part in parts if not self.is_in_place(part)), None)
+        if elsewhere is not None:
+            here = " or ".join(sorted(self._devices)) or "the host"
+            found = f"on {elsewhere.device}" if type(elsewhere) is DeviceArray else "on the host"
+            raise Mismatch(f"{self.port.type} on {here} is expected, found {describe(elsewhere)} {found}")
         skipped = failed if self.port.type.has_rows else None
         if self._text is not None:
             _check_items(parts, self._text, skipped)
         elif self.port.type.dtype.name == "json":
             _check_json(parts, skipped)
+
+    def is_in_place(self, array: Any) -> bool:
+        """Whether an array is where the stage's results must be."""
+        return array.device in self._devices if type(array) is DeviceArray else not self._devices
 
     def shape(self, value: Value, sizes: Sizes) -> None:
         """Mismatch if a size is not what the type and the known sizes allow; binds the names it meets."""

@@ -8,28 +8,24 @@ States are ports behind the inputs and outputs (`states.with_states`): what one 
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 
 from pipeline_dsl.plan import StagePlan
 
-from .base import Backend, Batch, Instance, InstanceConfig
+from .base import Batch, Instance
 from .checks import OutputCheck
 from .conformance import WIDTH
+from .conformance_device import OnDevice
 from .states import initial, with_states
 from .values import Array
 
 
-class StatefulConformance(ABC):
+class StatefulConformance(OnDevice):
     """Tests of one backend; subclasses say how to get it and a stage for it."""
-
-    @abstractmethod
-    def backend(self) -> Backend:
-        """The backend under test."""
 
     @abstractmethod
     def stage(self) -> StagePlan:
@@ -43,10 +39,10 @@ class StatefulConformance(ABC):
     def running(self) -> Iterator[tuple[Instance, OutputCheck]]:
         """A loaded instance, closed at the end, and the check of what it gives."""
         plan = with_states(self.stage())
-        loaded = self.backend().load(plan, InstanceConfig())
+        loaded = self.load(plan)
         try:
             loaded.warmup()
-            yield loaded, OutputCheck(plan)
+            yield loaded, OutputCheck(self.placed(plan))
         finally:
             loaded.close()
 
@@ -76,15 +72,13 @@ class StatefulConformance(ABC):
 
     def _step(self, instance: Instance, check: OutputCheck, x: Array, total: Array) -> Array:
         """One call, its answer compared; the new state."""
-        total.flags.writeable = False
         before = total.copy()
-        batch = Batch((x, total), len(x), sizes=(1,) * len(x))
-        found: tuple[Any, ...] = check(batch, instance.execute(batch)).outputs
+        batch = Batch((self.on_device(x), self.on_device(total)), len(x), sizes=(1,) * len(x))
+        found = tuple(map(self.read, check(batch, self.call(instance, batch)).outputs))
         for made, wanted in zip(found, self.expected(x, before), strict=True):
             assert np.allclose(made, wanted)
-        assert np.array_equal(total, before), "a state that was given was changed"
-        state: Array = found[1]
-        return state
+        assert np.array_equal(self.read(batch.inputs[1]), before), "a state that was given was changed"
+        return found[1]
 
 
 def _rows(count: int, seed: int) -> Array:

@@ -10,7 +10,7 @@ before, between and behind its elements."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,20 +19,17 @@ import numpy as np
 
 from pipeline_dsl.plan import StagePlan
 
-from .base import Backend, Batch, Elements, Instance, InstanceConfig
+from .base import Batch, Elements, Instance
 from .conformance import WIDTH
+from .conformance_device import OnDevice
 from .generators import StreamCheck
 
 
-class StreamingConformance(ABC):
+class StreamingConformance(OnDevice):
     """Tests of one backend's streams; subclasses say how to get it and a stage for it."""
 
     factor: float = 2.0
     """What the stage multiplies by."""
-
-    @abstractmethod
-    def backend(self) -> Backend:
-        """The backend under test."""
 
     @abstractmethod
     def streaming(self, count: int) -> StagePlan:
@@ -41,7 +38,7 @@ class StreamingConformance(ABC):
     @contextmanager
     def instance(self, count: int) -> Iterator[Instance]:
         """A loaded instance, closed at the end."""
-        loaded = self.backend().load(self.streaming(count), InstanceConfig())
+        loaded = self.load(self.streaming(count))
         try:
             loaded.warmup()
             yield loaded
@@ -50,9 +47,8 @@ class StreamingConformance(ABC):
 
     def begun(self, instance: Instance, count: int, value: float = 1.0) -> Elements:
         """A call on [value] * 4, with its elements checked."""
-        batch = Batch((np.full(WIDTH, value, np.float32),), 1, sizes=(1,), request_ids=("r",))
-        batch.inputs[0].flags.writeable = False
-        result = StreamCheck(self.streaming(count))(batch, instance.execute(batch))
+        batch = Batch((self.on_device(np.full(WIDTH, value, np.float32)),), 1, sizes=(1,), request_ids=("r",))
+        result = StreamCheck(self.placed(self.streaming(count)))(batch, self.call(instance, batch))
         assert result.elements is not None
         return result.elements
 
@@ -62,7 +58,7 @@ class StreamingConformance(ABC):
                 elements, rest = _all(self.begun(instance, count))
                 assert len(elements) == count
                 assert rest == ()
-                assert all(np.allclose(y, self.factor) for (y,) in elements)
+                assert all(np.allclose(self.read(y), self.factor) for (y,) in elements)
 
     def test_calls_are_advanced_in_turn(self) -> None:
         with self.instance(4) as instance:
@@ -70,17 +66,17 @@ class StreamingConformance(ABC):
             for _ in range(4):
                 for value, call in zip((1.0, 2.0, 3.0), calls):
                     (y,) = next(call)
-                    assert np.allclose(y, value * self.factor)
+                    assert np.allclose(self.read(y), value * self.factor)
             assert [_all(call) for call in calls] == [([], ())] * 3
 
     def test_elements_are_never_written_again(self) -> None:
         with self.instance(3) as instance:
             call = self.begun(instance, 3)
             found = [next(call)[0] for _ in range(3)]
-            copies = [y.copy() for y in found]
+            copies = [self.read(y).copy() for y in found]
             _all(call)
             _all(self.begun(instance, 3, 9.0))
-            assert all(np.array_equal(y, copy) for y, copy in zip(found, copies))
+            assert all(np.array_equal(self.read(y), copy) for y, copy in zip(found, copies))
 
     def test_a_call_may_be_closed_at_any_time(self) -> None:
         with self.instance(3) as instance:
@@ -99,7 +95,7 @@ class StreamingConformance(ABC):
             next(first)
             next(second)
             first.close()
-            assert np.allclose(next(second)[0], 5.0 * self.factor)
+            assert np.allclose(self.read(next(second)[0]), 5.0 * self.factor)
 
 
 def _all(call: Elements) -> tuple[list[Any], Any]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from pipeline_dsl.dtypes import DType
 
+from .device.array import DeviceArray
 from .shapes import Mismatch
 from .values import Array, Ragged
 
@@ -24,7 +25,7 @@ _BY_KIND = {"b": "bool", "i": "int", "u": "int", "f": "float", "U": "str", "S": 
 
 def describe(value: Any) -> str:
     """A value in a few words: `float32 [2, 3]`, `list of 4`, `str`."""
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray | DeviceArray):
         return f"{value.dtype} {list(value.shape)}"
     if isinstance(value, Ragged):
         return f"{len(value)} ragged rows of {value.dtype}"

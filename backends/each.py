@@ -37,8 +37,8 @@ def each_row(
     if not stage.has_rows:
         raise BackendError(f"stage `{stage.name}`: each = true needs ports with `*`", "leave `each` out")
     names = tuple(port.name for port in stage.inputs)
-    row_returns = Returns(row_stage(stage), adoption and adoption.of_one_row)
-    returns = Returns(stage, adoption and adoption.converter)
+    row_returns = Returns(row_stage(stage), None if adoption is None else adoption.of_one_row)
+    returns = Returns(stage, None if adoption is None else adoption.converter)
 
     def execute(batch: Batch) -> BatchResult:
         common = dict(keys)

@@ -1,4 +1,4 @@
-"""Backend `onnx`: ONNX Runtime on the host.
+"""Backend `onnx`: ONNX Runtime, here on the host (on a GPU: `ort_cuda`).
 
 A session per instance, with the instance's threads. Numeric arrays enter without a copy, and results are new
 memory of the runtime that the arrays keep alive: each run gets fresh outputs, none is ever bound twice (a
@@ -21,8 +21,11 @@ from pipeline_dsl.plan import StagePlan
 from .artifact import artifact_path, keys_of, missing_library
 from .base import BackendError, Batch, BatchResult, Instance, InstanceConfig
 from .chunks import in_chunks
+from .device import Accelerator
+from .ort_cuda import CudaInstance, Session, check_provider, open_session, provider_options
+from .ort_probe import agrees
 from .ort_tensors import Slot, match, tensor_of
-from .placement import host_only
+from .placement import host_or_cuda
 from .states import CONTROLS
 
 Run = Callable[[tuple[Any, ...]], list[Any]]
@@ -43,18 +46,46 @@ class OrtBackend:
             import onnxruntime as ort
         except ImportError as error:
             raise missing_library(stage, "onnxruntime", "onnx", error) from error
-        host_only(stage, config.device)
+        device = host_or_cuda(stage, config.device)
         _refuse_keys(stage)
         path = artifact_path(stage)
+        if device is not None:
+            return _on_cuda(ort, path, stage, config, device)
         session = _session(ort, path, stage, config)
-        inputs, outputs = match(
-            stage,
-            str(path),
-            [tensor_of(a) for a in session.get_inputs()],
-            [tensor_of(a) for a in session.get_outputs()],
-        )
-        _refuse_ragged(stage)
+        inputs, outputs = _slots(session, path, stage)
         return OrtInstance(_runner(ort, session, inputs, outputs, config), stage, config)
+
+
+def _on_cuda(ort: Any, path: Path, stage: StagePlan, config: InstanceConfig, device: Accelerator) -> CudaInstance:
+    check_provider(ort, stage, device.name)
+    for port in (*stage.inputs, *stage.outputs):
+        if not port.type.dtype.numeric:
+            message = (
+                f"stage `{stage.name}`: port `{port.name}` is {port.type}, onnx on {device.name} takes numbers only"
+            )
+            raise BackendError(message, "tokenise or decode in a python stage before it, or set `device = cpu`")
+    stream = device.stream()
+    provider = provider_options(device, stream, stage)
+    try:
+        session, all_on_gpu = open_session(ort, path, stage, lambda: _options(ort, config), provider)
+    except BackendError:
+        raise
+    except Exception as error:
+        raise _can_not_load(error, path, stage, ort) from error
+    inputs, outputs = _slots(session, path, stage)
+    with stream.use():
+        runs = Session(ort, session, inputs, outputs, stream, config)
+        instance = CudaInstance(runs, stage, config, lambda made: all_on_gpu and agrees(made, stage))
+    stream.synchronize()
+    return instance
+
+
+def _slots(session: Any, path: Path, stage: StagePlan) -> tuple[list[Slot], list[Slot]]:
+    """The ports' tensors in the file. BackendError if it is not what the signature says."""
+    found_in, found_out = (list(map(tensor_of, side)) for side in (session.get_inputs(), session.get_outputs()))
+    slots = match(stage, str(path), found_in, found_out)
+    _refuse_ragged(stage)
+    return slots
 
 
 class OrtInstance:
@@ -81,15 +112,19 @@ class OrtInstance:
         del self._run
 
 
-def _session(ort: Any, path: Path, stage: StagePlan, config: InstanceConfig) -> Any:
+def _options(ort: Any, config: InstanceConfig) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = max(config.threads, 1)
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     # Idle threads of one stage must not spin on the cores that another stage needs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def _session(ort: Any, path: Path, stage: StagePlan, config: InstanceConfig) -> Any:
     try:
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(str(path), _options(ort, config), providers=["CPUExecutionProvider"])
     except Exception as error:
         raise _can_not_load(error, path, stage, ort) from error
 

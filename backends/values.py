@@ -134,13 +134,13 @@ class Ragged(Sequence[Array]):
     def is_padded(self) -> bool:
         return self._padded is not None
 
-    def parts(self) -> Sequence[Array]:
+    def parts(self) -> Sequence[Any]:
         """The arrays it holds: one, or its rows."""
         if self._values is not None:
             return (self._values,)
         return (self._padded,) if self._padded is not None else self._rows or ()
 
-    def converted(self, convert: Callable[[Array], Any]) -> Ragged:
+    def converted(self, convert: Callable[[Any], Any]) -> Ragged:
         """The same form with other arrays in place of those it holds, in the same order and of the same sizes."""
         if self._rows is not None:
             return Ragged([convert(row) for row in self._rows], on_copy=self.on_copy)
@@ -190,7 +190,7 @@ class Ragged(Sequence[Array]):
             return self._padded
         if self._made is not None and self._made[0] == (value, length):
             return self._made[1]
-        made = self._make_padded(value, length)
+        made: Array = self._make_padded(value, length)
         self._made = ((value, length), made)
         return made
 
@@ -212,7 +212,7 @@ class Ragged(Sequence[Array]):
         assert self._padded is not None
         assert self._lengths is not None
         array, width = self._padded, self._padded.shape[1]
-        if not isinstance(array, np.ndarray):
+        if not _on_host(array):
             return self._cleaned_on_device(array, value)
         short = [(i, n) for i, n in enumerate(self._lengths.tolist()) if n < width]
         if short and not array.flags.writeable:
@@ -240,7 +240,7 @@ class Ragged(Sequence[Array]):
             return True
         return bool((self._lengths == self._padded.shape[1]).all())
 
-    def _make_padded(self, value: Any, length: int | None) -> Array:
+    def _make_padded(self, value: Any, length: int | None) -> Any:
         lengths = self.lengths()
         longest = int(lengths.max()) if len(lengths) else 0
         if length is not None and longest > length:
@@ -276,14 +276,14 @@ class Ragged(Sequence[Array]):
         if not self._rows or self._rows[0].ndim == 0:
             return False
         first = self._rows[0]
-        if not isinstance(first, np.ndarray):
+        if not _on_host(first):
             return len({row.shape[1:] for row in self._rows}) == 1
         size = first[:1].nbytes * int(lengths.sum())
         if size >= SHORT_ROW * len(lengths):
             return False
         return first.ndim == 1 or len({row.shape[1:] for row in self._rows}) == 1
 
-    def _unpadded(self, padded: Array, lengths: Lengths) -> Array:
+    def _unpadded(self, padded: Any, lengths: Lengths) -> Any:
         width = padded.shape[1]
         if _is_contiguous(padded) and bool((lengths == width).all()):
             return padded.reshape(-1, *padded.shape[2:])
@@ -294,7 +294,7 @@ class Ragged(Sequence[Array]):
         self._copied(values.nbytes)
         return values
 
-    def _filled(self, values: Array, lengths: Lengths, width: int, value: Any) -> Array:
+    def _filled(self, values: Any, lengths: Lengths, width: int, value: Any) -> Any:
         shape = (len(lengths), width, *values.shape[1:])
         if _is_contiguous(values) and bool((lengths == width).all()):
             return values.reshape(shape)
@@ -306,8 +306,8 @@ class Ragged(Sequence[Array]):
         self._copied(out.nbytes)
         return out
 
-    def _filled_by_row(self, width: int, value: Any) -> Array:
-        rows = list(self)
+    def _filled_by_row(self, width: int, value: Any) -> Any:
+        rows: list[Any] = list(self)
         rank = rows[0].ndim if rows else 1
         rest = [max(row.shape[axis] for row in rows) for axis in range(1, rank)]
         if rows and not isinstance(rows[0], np.ndarray):
@@ -327,6 +327,10 @@ class Ragged(Sequence[Array]):
 
 def _concatenated(rows: Sequence[Any]) -> Any:
     return np.concatenate(rows) if isinstance(rows[0], np.ndarray) else _device_operations().concatenate(rows)
+
+
+def _on_host(array: Any) -> bool:
+    return isinstance(array, np.ndarray)
 
 
 def _is_contiguous(array: Any) -> bool:

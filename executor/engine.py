@@ -37,6 +37,7 @@ from .fused import FusedRuntime, sets_of
 from .ingress import Ingress
 from .kinds import doors_of, run_of, stage_of
 from .loading import load, unload
+from .ranges import Ranges
 from .request import Job, Outcome, Request, Response, Sink, deliver
 from .resources import Resources, totals_of
 from .scope import Aftermath, forget
@@ -82,8 +83,7 @@ class Engine:
         self.lock = threading.Lock()
         self.resources = Resources(totals_of(plan.stages, plan.resources))
         self.stages = [stage_of(s, self.clock, self.resources) for s in plan.stages]
-        self._serial: bool = getattr(plan, "serial", False)
-        apart = tap is not None or self._serial
+        apart = tap is not None or plan.serial
         self.sets = [] if apart else sets_of(plan, self.stages, self.clock)
         """Stages that run as one; not where somebody looks at every call's values, or waits for each call."""
         self.doors = doors_of(plan, self.stages, self.clock)
@@ -119,14 +119,15 @@ class Engine:
         if self._state != "new":
             raise Unavailable(f"the engine is {self._state}; it can not be started again")
         check_waits(self.plan)
-        load(self.stages, self.plan.hardware, self._serial)
+        load(self.stages, self.plan.hardware, self.plan.serial)
         self._assemble()
+        ranges = Ranges()
         for stage in self._every_stage:
             budget = RetryBudget()  # of its own: what one stage raises must not cost the requests of another
             for slot in stage.slots:
                 slot.run = run_of(stage)(stage, slot, self.clock.now, budget, self.recorder, self._workers.put)
                 if slot.site is not None:
-                    slot.site.keep_books(slot.run, self.recorder)
+                    slot.site.keep_books(slot.run, self.recorder, ranges)
         slots = sum(len(s.slots) for s in self.stages)
         self._workers.grow(max(self.plan.hardware.cores, min(slots, MAX_THREADS)))
         for pipeline in self.plan.pipelines.values():

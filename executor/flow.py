@@ -23,9 +23,10 @@ from .clock import Clock
 from .cohort import NEVER, Cohort, Layout
 from .columns import Copies
 from .devices import Landings, Reaper, Site, hosted
-from .devices.site import Booking
+from .devices.site import Launch
 from .element import Element
 from .errors import DeadlineExceeded, Overloaded, StageFailed, StageUnavailable
+from .gpu_time import GpuTime
 from .join import Columns
 from .node import Call, Edge, Going, Node
 from .order import Order
@@ -83,6 +84,7 @@ class Flow:
         self.pump = Pump(self)
         self.streams = StreamStats()
         self.reaper = Reaper() if accelerated else None
+        self.gpu_time = GpuTime()
         self.landings = Landings(self.reaper) if self.reaper is not None else None
 
     def enter(self, edges: Sequence[Edge], cohort: Cohort) -> None:
@@ -176,25 +178,25 @@ class Flow:
         """Worker: run a group on a device, as far as that can be done without waiting for it."""
         assert self.reaper is not None, "nothing runs on a device"
         try:
-            event = site.run(slot, entries)
+            launch = site.run(slot, entries, self.gpu_time)
         except DeviceLost as error:
             self._lost(site, error)
             raise
         with self.lock:
             site.flying += 1
-        self.reaper.watch(event, partial(self._ended, stage, slot, site.launched(slot)))
+        self.reaper.watch(launch.event, partial(self._ended, stage, slot, launch))
 
-    def _ended(self, stage: StageRuntime, slot: Slot, batches: list[Booking], error: Exception | None) -> None:
+    def _ended(self, stage: StageRuntime, slot: Slot, launch: Launch, error: Exception | None) -> None:
         """Reaper: a group that was launched has ended."""
         site = slot.site
         assert site is not None, "only launched batches end later"
         now = self.clock.now()
         if error is None:
-            site.book(batches, now)
+            site.book(launch, now)
         else:
             if isinstance(error, DeviceLost):
                 self._lost(site, error)
-            for parts, *_ in batches:
+            for parts, *_ in launch.batches:
                 for node, cohort, _ in parts:
                     self._device_failed(node, cohort.layout.owners, error)
         with self.lock:

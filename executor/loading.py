@@ -16,7 +16,7 @@ from backends.device import device
 from backends.generators import check_of, reads_streams
 from backends.process import ProcessInstance, load_isolated
 from backends.states import with_states
-from pipeline_dsl.plan import Hardware, StagePlan
+from pipeline_dsl.plan import Hardware, StagePlan, device_of
 
 from .columns import Copies
 from .devices import site_of
@@ -95,13 +95,6 @@ def _load_one(stage: StageRuntime, index: int, serial: bool) -> Slot:
     return slot
 
 
-def device_of(devices: str, index: int) -> str:
-    """The device of one instance: those of a stage that has several take turns."""
-    kind, _, numbers = devices.partition(":")
-    several = numbers.split(",")
-    return f"{kind}:{several[index % len(several)]}" if numbers else devices
-
-
 def _simulated(plan: StagePlan, config: InstanceConfig) -> Instance:
     from backends.device.sim.instance import load as load_simulated
 
@@ -113,7 +106,7 @@ def _open(plan: StagePlan, index: int, serial: bool) -> Slot:
     """A warm instance."""
     plan = with_states(plan)
     copies = Copies()
-    name = device_of(plan.device, index)
+    name = device_of(plan, index)
     config = InstanceConfig(index, name, plan.threads or 1, copies.copied)
     place = device(name)
     instance: Instance

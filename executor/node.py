@@ -7,7 +7,7 @@ one cohort or as several. Constructs are nodes too (`control`).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from backends.values import Value
 from pipeline_dsl.ir import Binding, Constant
@@ -92,10 +92,20 @@ class Node:
         raise NotImplementedError
 
 
+class Chain(NamedTuple):
+    """Steps that follow one another on one stream of a device."""
+
+    number: int = 0
+    width: int = 1
+    """How many such streams its region has."""
+    critical: bool = False
+    """It is the longest way through the region, and goes before others."""
+
+
 class Call(Node):
     """A call site of a stage."""
 
-    __slots__ = ("binding", "chain", "critical", "priority", "timeout_ns")
+    __slots__ = ("binding", "chain", "priority", "timeout_ns")
 
     stage: StageRuntime
 
@@ -106,10 +116,8 @@ class Call(Node):
         self.binding: Binding = step.binding
         self.timeout_ns = step.timeout_ns
         self.priority = step.priority
-        self.chain = max(getattr(step, "stream", 0), 0)
-        """The stream of its lane that it runs on, on an accelerator."""
-        self.critical = False
-        """That stream goes before others."""
+        self.chain = Chain()
+        """On an accelerator: the stream of its lane that it runs on."""
 
     def reads(self) -> Sequence[int]:
         plan = self.stage.plan

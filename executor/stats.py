@@ -16,6 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 
+from .gpus import GpuSnapshot
+
 _MICROSECOND = 1_000
 _STEPS = (1, 2.5, 5)
 SECONDS_NS: tuple[int, ...] = tuple(
@@ -291,6 +293,8 @@ class StageSnapshot:
     restarts: int = 0
     """Processes of an isolated stage that were started again."""
     load_seconds: float = 0.0
+    gpu_seconds: float | None = None
+    """GPU time of its executions; None where nothing measures it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,6 +375,8 @@ class Snapshot:
     caches: tuple[CacheSnapshot, ...] = ()
     sequences: tuple[SequenceSnapshot, ...] = ()
     resources: tuple[ResourceSnapshot, ...] = ()
+    gpus: tuple[GpuSnapshot, ...] = ()
+    """Of the machine: filled in where metrics are read, since they are no engine's."""
 
 
 def sum_nodes(parts: Iterable[NodeStats]) -> tuple[NodeSnapshot, ...]:

@@ -61,6 +61,7 @@ def snapshot(
                 sum(e.rows for e in waiting[s.plan.index]),
                 sum(getattr(slot.instance, "restarts", 0) for slot in slots[s.plan.index]),
                 s.load_seconds,
+                flow.gpu_time.seconds(s.plan.name),
             )
             for s in stages
         ),

@@ -53,6 +53,7 @@ def build(pipeline: PipelinePlan, wanted: Sequence[str] | None, stages: Stages) 
             pipeline.steps,
             [o.source for o in outputs],
             lambda arguments, sides: Egress(pipeline.name, arguments, sides),
+            device_streams=pipeline.device_streams,
         )
     return variant
 
@@ -70,4 +71,5 @@ def _streaming(variant: Variant, wirer: Wirer, inputs: list[int], stages: Stages
         [o.source for o in variant.late],
         lambda arguments, sides: Completion(name, arguments, sides),
         early=([o.source for o in variant.early], lambda arguments, sides: Handover(name, arguments, sides)),
+        device_streams=variant.pipeline.device_streams,
     )

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline_dsl.ir import Constant
-from pipeline_dsl.plan import INGRESS, RegionPlan, Slot, Source, Step, regions
+from pipeline_dsl.plan import INGRESS, DeviceStreams, RegionPlan, Slot, Source, Step, regions
 
 from .fused.call import FusedCall, FusedStep, with_sets
 from .join import Join
-from .node import Argument, Arguments, Call, Compute, Edge, Node, Streaming, Yield
+from .node import Argument, Arguments, Call, Chain, Compute, Edge, Node, Streaming, Yield
 from .streaming.edges import late_key, streams, with_forks
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ class Wirer:
         *,
         whole: bool = False,
         early: tuple[Sequence[Source], End] | None = None,
+        device_streams: Sequence[DeviceStreams] = (),
     ) -> tuple[tuple[Edge, ...], Node]:
         """Nodes for the steps that `sources` need, those that must run anyway, or, if `whole`, all; the edges in.
 
@@ -112,6 +113,10 @@ class Wirer:
         if joined is not None:
             steps, slots = joined, _Slots(entered, joined)
         nodes = {s.index: self._node(s, slots) for s in steps}
+        for step in steps:
+            node = nodes[step.index]
+            if isinstance(node, Call) and step.stream >= 0:
+                node.chain = _chain(step, node.stage, device_streams)
         consumers: list[tuple[Node, list[int], Sequence[Source]]] = [
             (nodes[s.index], slots.sides(s.args), s.args) for s in steps
         ]
@@ -142,7 +147,14 @@ class Wirer:
 
     def region(self, step: Step, region: RegionPlan, end: End, *, whole: bool = False) -> Entry:
         """A region of a construct's step."""
-        edges, _ = self.wire((*region.given, *region.captured), region.steps, region.yields, end, whole=whole)
+        edges, _ = self.wire(
+            (*region.given, *region.captured),
+            region.steps,
+            region.yields,
+            end,
+            whole=whole,
+            device_streams=region.device_streams,
+        )
         places = {source.index: i for i, source in reversed([*enumerate(step.args)]) if isinstance(source, Slot)}
         return Entry(edges, tuple(places[slot] for slot in region.captured))
 
@@ -181,6 +193,15 @@ class Wirer:
         if step.stage >= 0:
             return self.stages[step.stage].always
         return any(self._once(inner) for region in regions(step.control) for inner in region.steps)
+
+
+def _chain(step: Step, stage: StageRuntime, device_streams: Sequence[DeviceStreams]) -> Chain:
+    """What the plan says of a step's stream."""
+    for found in device_streams:
+        if found.device == stage.plan.device:
+            critical = found.streams > 1 and found.priority == step.stream
+            return Chain(step.stream, max(found.streams, 1), critical)
+    return Chain(step.stream)
 
 
 class _Slots:

@@ -115,6 +115,7 @@ _HOMES = {
         "sequence_start",
         "shadow",
         "sig",
+        "sim",
         "stack",
         "stage",
         "state",

@@ -10,20 +10,21 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
 from executor.engine import Engine
+from executor.gpus import GPUS
 from executor.metrics import render
 from executor.request import Job, Response
 from executor.sequence import SequenceInfo
 from executor.streaming.answer import StreamResponse
 from executor.streaming.nodes import gathered, of_elements
 from executor.streaming.pieces import AsyncPieces, Pieces, together
-from pipeline_dsl.plan import Hardware, InputPlan, OutputPlan, Plan
+from pipeline_dsl.plan import DeviceOverride, Hardware, InputPlan, OutputPlan, Plan
 from pipeline_dsl.spell import did_you_mean
 from pipeline_dsl.types import TensorType
 
@@ -63,17 +64,20 @@ def compile(  # noqa: A001 - pipectl.compile is the public name
     profile: str | None = None,
     params: Mapping[str, Any] | None = None,
     hardware: Hardware | None = None,
+    device: DeviceOverride = "",
+    serial: bool = False,
 ) -> Plan:
     """The plan of a `.pipe` file or a built module on this machine, or on `hardware`. Opens no models.
 
-    CompileError with all mistakes if there are any."""
+    `device` ("cpu", "cuda", "sim") is where stages run, whatever the profile says. `serial`: one stream on each device,
+    waited for after each stage. CompileError with all mistakes if there are any."""
     from pipeline_dsl.compile import compile_module, compile_path
 
     from .compiling import options as options_of
 
     machine = hardware if hardware is not None else probe()
     given = {name: _spelt(value) for name, value in (params or {}).items()}
-    options = options_of(profile, given)
+    options = options_of(profile, given, device=device, serial=serial)
     if isinstance(source, str | os.PathLike):
         return compile_path(Path(source), options, machine)
     return compile_module(source.syntax, options, machine)
@@ -85,6 +89,8 @@ def load(
     profile: str | None = None,
     params: Mapping[str, Any] | None = None,
     hardware: Hardware | None = None,
+    device: DeviceOverride = "",
+    serial: bool = False,
     recorder: Recorder | None = None,
     tap: Tap | None = None,
 ) -> App:
@@ -94,7 +100,8 @@ def load(
     left running then."""
     if isinstance(source, Plan):
         return App(source, recorder, tap)
-    return App(compile(source, profile=profile, params=params, hardware=hardware), recorder, tap)
+    plan = compile(source, profile=profile, params=params, hardware=hardware, device=device, serial=serial)
+    return App(plan, recorder, tap)
 
 
 class App:
@@ -130,7 +137,7 @@ class App:
 
     def metrics(self) -> str:
         """All counters as Prometheus text."""
-        return render(self._engine.stats())
+        return render(replace(self._engine.stats(), gpus=GPUS.read()))
 
     def drain(self, timeout: float | None = None) -> bool:
         """Take no new requests and wait for what is under way; False if that took longer than `timeout` s."""

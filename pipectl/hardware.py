@@ -1,7 +1,8 @@
 """What this machine has, as the value the compiler plans with.
 
 Cores are those this process may use: its affinity and its control group's quota. Memory is the smaller of the
-machine's and the group's limit. GPUs come from NVML, if the `gpu` extra is installed and a driver answers.
+machine's and the group's limit. GPUs come from NVML, if the `gpu` extra is installed and a driver answers, with what
+is taken of them now.
 """
 
 from __future__ import annotations
@@ -53,7 +54,16 @@ def gpus() -> tuple[Gpu, ...]:
 
 def _gpu(nvml: Any, index: int) -> Gpu:
     handle = nvml.nvmlDeviceGetHandleByIndex(index)
-    return Gpu(nvml.nvmlDeviceGetName(handle), nvml.nvmlDeviceGetMemoryInfo(handle).total)
+    memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+    return Gpu(nvml.nvmlDeviceGetName(handle), memory.total, memory.used, _busy(nvml, handle))
+
+
+def _busy(nvml: Any, handle: Any) -> float:
+    """The share of the last moments in which it had work; 0 where the driver does not tell, as of a part of a GPU."""
+    try:
+        return float(nvml.nvmlDeviceGetUtilizationRates(handle).gpu) / 100
+    except nvml.NVMLError:
+        return 0.0
 
 
 def _visible(count: int) -> list[int]:

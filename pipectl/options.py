@@ -29,6 +29,23 @@ def schedule(command: Command) -> Command:
     return click.option("--profile", metavar="NAME", help="The profile to use.")(command)
 
 
+def device(command: Command) -> Command:
+    """`--device`, which goes before what profiles say of devices; "" where it is not given."""
+    return click.option(
+        "--device",
+        type=click.Choice(("cpu", "cuda", "sim")),
+        callback=lambda _, __, value: value or "",
+        help="Where stages run, whatever the profile says: the host, the GPUs, or a simulated GPU, which is for tests.",
+    )(command)
+
+
+def serial(command: Command) -> Command:
+    """`--serial`, for finding out whether a wrong answer comes from the order of work on a device."""
+    return click.option(
+        "--serial", is_flag=True, help="One stream on each GPU, and wait for it after each stage; for debugging."
+    )(command)
+
+
 def _params(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
     params = {}
     for value in values:

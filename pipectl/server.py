@@ -32,7 +32,6 @@ from .app import compile as compile_plan
 from .banner import banner, warnings
 from .console import Exit, Session
 from .errors import Hinted, OptionError
-from .hardware import probe
 from .tuning import tuned
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ async def _mirrored(settings: Settings, mirror: Mirror, access: Access) -> Exit:
         found = await asyncio.to_thread(_sources, settings, mirror)
     except SourceError as error:
         raise OptionError(str(error)) from None
-    ops = operations(Repository(found, _compiler()), settings.options(), access, _telemetry(settings))
+    ops = operations(Repository(found, _compiler(settings)), settings.options(), access, _telemetry(settings))
     server = Server(ops, listeners(ops, settings))
     with _signals(server):
         async with _watching(server, settings, mirror):
@@ -233,12 +232,17 @@ def _sources(settings: Settings, mirror: Mirror) -> list[Source]:
     return [*(s for path in local for s in sources(path, settings.profile, settings.params)), *mirror.sources()]
 
 
-def _compiler() -> Any:
-    """Compiles sources for this machine, as it is now."""
-    machine = probe()
+def _compiler(settings: Settings) -> Any:
+    """Compiles sources for this machine, as it is when they are loaded: `device = any` goes by what is taken then."""
 
     def compiled(source: Source) -> Plan:
-        return compile_plan(source.path, profile=source.profile, params=source.params, hardware=machine)
+        return compile_plan(
+            source.path,
+            profile=source.profile,
+            params=source.params,
+            device=settings.device,
+            serial=settings.serial,
+        )
 
     return compiled
 

@@ -78,7 +78,7 @@ def check_module(module: syntax.Module, options: Options | None = None) -> Check
 @paused()
 def compile_path(path: str | Path, options: Options | None = None, hardware: Hardware | None = None) -> Plan:
     """The plan of a file for a machine, or for one core. CompileError if it has mistakes or can not be read."""
-    return _planned(check_path(path, _on(hardware, options)), hardware)
+    return _planned(check_path(path, _on(hardware, options)), hardware, options)
 
 
 @paused()
@@ -86,13 +86,13 @@ def compile_text(
     text: str, options: Options | None = None, hardware: Hardware | None = None, path: str = "<text>"
 ) -> Plan:
     """The plan of a text. CompileError if it has mistakes."""
-    return _planned(check_text(text, _on(hardware, options), path), hardware)
+    return _planned(check_text(text, _on(hardware, options), path), hardware, options)
 
 
 @paused()
 def compile_module(module: syntax.Module, options: Options | None = None, hardware: Hardware | None = None) -> Plan:
     """The plan of a module, parsed or built. CompileError if it has mistakes."""
-    return _planned(check_module(module, _on(hardware, options)), hardware)
+    return _planned(check_module(module, _on(hardware, options)), hardware, options)
 
 
 def optimized(program: ir.Program, *, verify: bool = False) -> ir.Program:
@@ -106,11 +106,13 @@ def optimized(program: ir.Program, *, verify: bool = False) -> ir.Program:
 def _on(hardware: Hardware | None, options: Options | None) -> Options:
     """The options with the machine to check for. Only a selected profile must fit it; others may be for another."""
     given = options or Options()
-    return given if hardware is None or given.profile is None else replace(given, hardware=hardware)
+    asks = given.profile is not None or given.device
+    return given if hardware is None or not asks else replace(given, hardware=hardware)
 
 
-def _planned(checked: Checked, hardware: Hardware | None) -> Plan:
+def _planned(checked: Checked, hardware: Hardware | None, options: Options | None) -> Plan:
+    given = options or Options()
     program, sink = checked
     if program is None or sink.has_errors:
         raise CompileError(sink.sorted())
-    return planning.build(optimized(program), hardware or Hardware())
+    return planning.build(optimized(program), hardware or Hardware(), given.device, serial=given.serial)

@@ -12,7 +12,17 @@ from html import escape
 from .expression_text import source_text, value_text
 from .graph_text import devices_of, svg
 from .plan import PipelinePlan, Plan
-from .plan_text import Row, door_text, headline, notes_at, setting_rows, slot_names, stage_rows, step_rows
+from .plan_text import (
+    Row,
+    door_text,
+    headline,
+    notes_at,
+    setting_rows,
+    slot_names,
+    stage_rows,
+    step_rows,
+    streams_text,
+)
 
 _STAGES = ("stage", "backend", "device", "instances", "batching")
 _STEPS = ("", "run", "node", "work", "device", "how often", "limits")
@@ -67,9 +77,11 @@ def _pipeline(pipeline: PipelinePlan, plan: Plan) -> Iterator[str]:
     names = slot_names(pipeline, plan)
     returns = [("return", "", port.name, source_text(port.source, names), "", "", "") for port in pipeline.outputs]
     yield f"<details open><summary>Steps</summary><p>{_text(door_text(pipeline))}</p>"
+    if streams := streams_text(pipeline):
+        yield f"<p>{_text(streams)}</p>"
     yield from _table(_STEPS, [*step_rows(pipeline.steps, plan, names), *returns])
     yield "</details>"
-    nodes = {step.node for step in pipeline.every_step}
+    nodes = {pipeline.name, *(step.node for step in pipeline.every_step)}
     yield from _table(("", "node", "note"), [(n.kind, n.place, n.text) for n in notes_at(nodes, plan)])
     yield "</section>"
 

@@ -6,7 +6,7 @@ same text.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .expression_text import expression_text, source_text, value_text
@@ -16,6 +16,7 @@ from .plan import (
     CollectPlan,
     ContextPlan,
     Control,
+    DeviceStreams,
     MapPlan,
     Note,
     PipelinePlan,
@@ -53,7 +54,8 @@ def headline(plan: Plan) -> str:
         machine += f", {bytes_text(hardware.memory)}"
     machine += "".join(f", {gpu.name}" for gpu in hardware.gpus)
     profile = f"profile {plan.profile}" if plan.profile else "no profile"
-    return f"{plan.path or '<text>'}, {profile}, planned for {machine}"
+    serial = ", serial" if plan.serial else ""
+    return f"{plan.path or '<text>'}, {profile}, planned for {machine}{serial}"
 
 
 def stage_rows(plan: Plan) -> list[Row]:
@@ -76,12 +78,14 @@ def _pipeline_lines(pipeline: PipelinePlan, plan: Plan) -> Iterator[str]:
     outputs = ", ".join(f"{p.name}: {p.type}" for p in pipeline.outputs)
     yield f"pipeline {pipeline.name}({inputs}) -> ({outputs})"
     yield f"  {door_text(pipeline)}"
+    if streams := streams_text(pipeline):
+        yield f"  {streams}"
     names = slot_names(pipeline, plan)
     yield from _indented(list(step_rows(pipeline.steps, plan, names)))
     for port in pipeline.outputs:
         labels = f", labels {port.labels}" if port.labels else ""
         yield f"  return {port.name} = {source_text(port.source, names)}{labels}"
-    nodes = {step.node for step in pipeline.every_step}
+    nodes = {pipeline.name, *(step.node for step in pipeline.every_step)}
     yield from _indented([(n.kind, n.place, n.text) for n in notes_at(nodes, plan)])
 
 
@@ -105,19 +109,38 @@ def door_text(pipeline: PipelinePlan) -> str:
     return ("requests of sequences: " if pipeline.sequence else "requests: ") + ", ".join(parts)
 
 
+def streams_text(pipeline: PipelinePlan) -> str:
+    """The streams of each device, events and waits beside the number of edges, and copies; "" if all is on the host."""
+    parts = [f"streams: {'; '.join(map(_streams, pipeline.device_streams))}"] if pipeline.device_streams else []
+    parts += [f"{_count(len(pipeline.transfers), 'copy')} between devices"] if pipeline.transfers else []
+    return "; ".join(parts)
+
+
+def _streams(streams: DeviceStreams) -> str:
+    text = f"{streams.streams} on {streams.device}"
+    if streams.streams > 1:
+        text += f" ({streams.priority} first)"
+    if streams.edges:
+        events = f"{_count(streams.events, 'event')} and {_count(streams.waits, 'wait')}"
+        text += f", {events} for {_count(streams.edges, 'edge')}"
+    return text
+
+
 def step_rows(
     steps: Sequence[Step], plan: Plan, names: Sequence[str], depth: int = 0, element: str = "request"
 ) -> Iterator[Row]:
     """The steps of a pipeline or region by levels, each construct followed by what is in it."""
     margin = "  " * depth
     level = 0
+    called = {step.index: step.node for step in steps}
     for step in sorted(steps, key=lambda s: (s.level, s.index)):
         head = f"{margin}level {step.level}" if step.level != level else ""
         level = step.level
-        yield head, f"run {step.run + 1}", step.node, *_work(step, plan, names, element), _options(step)
+        yield head, f"run {step.run + 1}", step.node, *_work(step, plan, names, element), _options(step, called)
         inner = "item" if isinstance(step.control, MapPlan) else element
         for title, region in _titled(step):
-            yield f"{margin}  {title}", "", "", "", "", "", ""
+            streams = "; ".join(map(_streams, region.device_streams))
+            yield f"{margin}  {title}", "", "", f"streams: {streams}" if streams else "", "", "", ""
             yield from step_rows(region.steps, plan, names, depth + 2, inner)
             if region.yields:
                 given = ", ".join(source_text(source, names) for source in region.yields)
@@ -153,7 +176,8 @@ def _work(step: Step, plan: Plan, names: Sequence[str], element: str) -> Row:
     args = zip(stage.inputs, step.args, strict=True)
     given = [f"{port.name} = {source_text(source, names)}" for port, source in args if source is not None]
     how = {"rows": "all rows", "lift": "as one row", "each": once}[step.binding]
-    return f"{stage.name}({', '.join(given)})", stage.device, how
+    where = stage.device if step.stream < 0 else f"{stage.device} stream {step.stream}"
+    return f"{stage.name}({', '.join(given)})", where, how
 
 
 def _construct(step: Step, control: Control, names: Sequence[str]) -> str:
@@ -177,8 +201,10 @@ def _construct(step: Step, control: Control, names: Sequence[str]) -> str:
             return f"{what}({_plain(argument) if argument else ''})"
 
 
-def _options(step: Step) -> str:
-    parts = [f"timeout {duration(step.timeout_ns)}"] if step.timeout_ns else []
+def _options(step: Step, called: Mapping[int, str]) -> str:
+    """Which steps on other streams it waits for, then what is set for this call."""
+    parts = [f"after {', '.join(called[other] for other in step.waits)}"] if step.waits else []
+    parts += [f"timeout {duration(step.timeout_ns)}"] if step.timeout_ns else []
     parts += [f"priority {step.priority}"] if step.priority is not None else []
     return ", ".join(parts)
 
@@ -225,7 +251,7 @@ def _indented(rows: Sequence[Row]) -> list[str]:
 
 
 def _count(number: int, noun: str) -> str:
-    plural = {"process": "processes"}.get(noun, f"{noun}s")
+    plural = {"process": "processes", "copy": "copies"}.get(noun, f"{noun}s")
     return f"{number} {noun if number == 1 else plural}"
 
 

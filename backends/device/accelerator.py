@@ -63,7 +63,7 @@ class Accelerator:
         """Bytes that batches under way may hold before doors close; 0: any number."""
         self.lost: DeviceLost | None = None
         """Why it can not be used any more."""
-        self._streams: dict[tuple[int, int], Stream] = {}
+        self._streams: dict[tuple[int, bool], Stream] = {}
         self._count = 0
         self.side = self.stream()
         """For odd work: what has no batch of its own."""
@@ -88,10 +88,11 @@ class Accelerator:
             self._count += 1
             return Stream(self, self.driver.open_stream(high_priority), self._count - 1, lane)
 
-    def in_lane(self, lane: int, chain: int, high_priority: bool = False) -> Stream:
-        """The stream of a chain of steps in one of the lanes; two chains share one where there are too many."""
+    def in_lane(self, lane: int, chain: int = 0, width: int = 1, high_priority: bool = False) -> Stream:
+        """The stream of one of `width` chains of steps in one of the lanes; where all lanes together have more chains
+        than there are streams, lanes share them."""
         lane %= self.lanes
-        key = (lane, chain % max(1, STREAMS // self.lanes))
+        key = ((lane * width + chain) % STREAMS, high_priority)
         with self.lock:
             found = self._streams.get(key)
             if found is None:

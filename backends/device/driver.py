@@ -31,6 +31,10 @@ class DeviceLost(Exception):
     Sticky: every later call on the device raises it too, and only a new process can use the device again."""
 
 
+class CurrentChanged(Exception):
+    """A stage left another device or stream current than it was called with. They were set back."""
+
+
 class Driver(Protocol):
     """One device."""
 
@@ -50,6 +54,9 @@ class Driver(Protocol):
 
     def address_of(self, stream: Handle) -> int:
         """The stream as libraries that take a number want it; never 0."""
+
+    def check_current(self, stream: Handle, stage: str) -> None:
+        """CurrentChanged if a stage left another device or stream current than `stream`; they are set back then."""
 
     def launch(self, stream: Handle, work: Callable[..., None], writes: Sequence[Data], reads: Sequence[Data]) -> None:
         """Enqueue `work(*writes, *reads)`, which computes with `xp` and touches nothing else."""

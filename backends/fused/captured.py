@@ -26,7 +26,7 @@ from pipeline_dsl.types import Rows, Sized
 class Copy:
     """One graph and the outputs it writes."""
 
-    __slots__ = ("graph", "hold", "lent", "outputs", "returned")
+    __slots__ = ("graph", "hold", "lent", "outputs")
 
     def __init__(self, graph: Handle, hold: Hold, outputs: Sequence[Value]) -> None:
         self.graph = graph
@@ -34,8 +34,6 @@ class Copy:
         self.outputs: list[DeviceArray] = [o for o in outputs if isinstance(o, DeviceArray)]
         self.lent = False
         """Somebody refers to its outputs."""
-        self.returned: Stream | None = None
-        """It is behind everything that read what was lent last."""
 
 
 class Loan(Block):
@@ -53,7 +51,8 @@ class Loan(Block):
         copy = self.copy
         with self.device.lock:
             super().retire()
-            copy.returned = self.stream
+            for output in copy.outputs:  # its stream is behind all of them now
+                output.block.was_read(self.stream, self.stream.ticks)
             copy.lent = False
 
 
@@ -97,8 +96,6 @@ class Captured:
     def launch(self, copy: Copy, stream: Stream) -> None:
         """Launch one copy behind all that used what it uses."""
         with self._device.lock:
-            if copy.returned is not None:
-                stream.after(copy.returned, copy.returned.ticks)
             stream.order(writes=copy.outputs, reads=self.statics)
             try:
                 self._device.driver.replay(copy.graph, stream.handle)

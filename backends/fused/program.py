@@ -57,16 +57,18 @@ class Program:
         chosen = tuple(wanted)
         self.members = [(number, members[number]) for number in chosen]
         self.made = [plan.made[i] for i in plan.outputs_of(chosen)]
-        self.chains = 1 + max(member.plan.chain for _, member in self.members)
-        """Streams that it runs on beside each other."""
+        self._streams = list(dict.fromkeys(member.plan.stream for _, member in self.members))
+        self.chains = len(self._streams)
+        """Streams that it runs on, beside each other."""
+        self._chain = {stream: chain for chain, stream in enumerate(self._streams)}
         self.shares: tuple[float, ...] = (1 / len(chosen),) * len(chosen)
         """Part of the time each member took when they ran one by one, in order."""
         self.blamed: tuple[BaseException, int] | None = None
         """What the last failure was, and the member that raised it."""
 
     def streams(self, main: Stream) -> list[Stream]:
-        """`main` for the first chain, others of its lane beside it."""
-        return [main, *(main.device.in_lane(main.lane, chain) for chain in range(1, self.chains))]
+        """`main` for the first member's, others of its lane beside it."""
+        return [main, *(main.device.in_lane(main.lane, stream) for stream in self._streams[1:])]
 
     def run(self, batch: Batch, streams: Sequence[Stream]) -> tuple[Value, ...]:
         """Run all of it; the outputs are ready on the first stream, which is the calling thread's current one.
@@ -77,7 +79,7 @@ class Program:
         used: set[Stream] = set()
         marks = [perf_counter_ns()]
         for number, member in self.members:
-            stream = member.bound or streams[member.plan.chain]
+            stream = member.bound or streams[self._chain[member.plan.stream]]
             try:
                 if stream is main:
                     result = _called(member, batch, values, stream)

@@ -10,15 +10,19 @@ batches would never grow. What a batch took is booked when it has ended.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from backends.base import Batch, BatchResult, Elements, Instance
 from backends.device import Accelerator, DeviceArray, Event, Stream
 from backends.values import Ragged, Value
 from executor.cohort import Cohort
+from executor.columns import Items
+from executor.gpu_time import GpuTime, Span
 from executor.ledger import Ledger, Part
+from executor.ranges import NOTHING, Ranges
 from executor.stats import NodeStats
 from pipeline_dsl.plan import PortPlan, StagePlan
 
@@ -48,6 +52,17 @@ class Books:
 Booking = tuple[list[Part], "Gathered", str, int, list[int]]
 """Parts and what was gathered of them, both without values; the first call site's name, when it was launched (ns), and
 where in the executions of each part's layout it stands."""
+
+
+class Launch(NamedTuple):
+    """A group that was launched."""
+
+    event: Event
+    """Behind all of it."""
+    batches: list[Booking]
+    """To be booked when it has ended."""
+    span: Span | None
+    """Where its time on the device is taken."""
 
 
 class LateLedger(Ledger):
@@ -87,6 +102,7 @@ class Site:
         "_instance",
         "_ledger",
         "_ports",
+        "_range",
         "_repeatable",
         "books",
         "depth",
@@ -114,18 +130,24 @@ class Site:
         self._ports = plan.inputs
         self._repeatable = plan.contract.effects != "once"
         self._ledger: LateLedger | None = None
+        self._range: AbstractContextManager[Any] = NOTHING
 
     # ---- a group
 
-    def run(self, slot: Slot, entries: Sequence[Entry]) -> Event:
-        """Run a group as `Run.run` does, all of it enqueued on one stream; the event behind it."""
+    def run(self, slot: Slot, entries: Sequence[Entry], times: GpuTime) -> Launch:
+        """Run a group as `Run.run` does, all of it enqueued on one stream."""
         slot.stream = stream = self.stream_of(entries)
-        with stream.use():
+        with stream.use(), self._range:
+            span = times.begin(self.stage, self.device.driver, stream.handle)
             slot.run.run(entries)
+            if span is not None:
+                span.end()
+                stream.launched()  # an event of before is not behind that
             event = stream.record()
         if self.serial:
             event.synchronize()
-        return event
+        ledger = slot.run.ledger
+        return Launch(event, ledger.taken() if isinstance(ledger, LateLedger) else [], span)
 
     def stream_of(self, entries: Sequence[Entry]) -> Stream:
         """The stream of the group's chain, in the lane that what it reads was made in."""
@@ -135,7 +157,8 @@ class Site:
         if self.serial:
             return self.device.in_lane(0, 0)
         lane = next((lane for e in entries if (lane := self._lane(e.cohort)) is not None), None)
-        return self.device.in_lane(next(_lanes) if lane is None else lane, node.chain, node.critical)
+        place = node.chain
+        return self.device.in_lane(next(_lanes) if lane is None else lane, place.number, place.width, place.critical)
 
     def _lane(self, cohort: Cohort) -> int | None:
         """The lane that the first column on this device was made in."""
@@ -145,18 +168,16 @@ class Site:
                 return array.block.writer.lane
         return None
 
-    def launched(self, slot: Slot) -> list[Booking]:
-        """The batches of the group that was just launched, to be booked when it has ended."""
-        ledger = slot.run.ledger
-        return ledger.taken() if isinstance(ledger, LateLedger) else []
+    def book(self, launch: Launch, end: int) -> None:
+        """It ended at `end` (ns)."""
+        if self._ledger is not None and launch.batches:
+            self._ledger.book(launch.batches, end)
+        if launch.span is not None:
+            launch.span.passed()
 
-    def book(self, batches: list[Booking], end: int) -> None:
-        """These ended at `end` (ns)."""
-        if self._ledger is not None and batches:
-            self._ledger.book(batches, end)
-
-    def keep_books(self, run: Run, recorder: Recorder | None) -> None:
-        """Have a run's batches booked when they have ended."""
+    def keep_books(self, run: Run, recorder: Recorder | None, ranges: Ranges) -> None:
+        """Have a run's batches booked when they have ended, and shown in profilers."""
+        self._range = ranges.of(self.stage, str(self.books.index))
         if type(run.ledger) is Ledger:
             run.ledger = LateLedger(run.stage, self.books, recorder)
         if isinstance(run.ledger, LateLedger):
@@ -177,6 +198,7 @@ class Site:
                 raise
             self.device.trim()
             result = self._instance.execute(batch)
+        self.device.driver.check_current(stream.handle, self.stage)
         if result.elements is not None:
             result.elements = self._read(result.elements, stream)
         made = [array for value in result.outputs for array in arrays_of(value)]
@@ -255,8 +277,8 @@ def arrays_of(value: Value) -> list[DeviceArray]:
 
 
 def first_array(column: Any) -> DeviceArray | None:
-    """A device array of a column, if it has one."""
-    values = getattr(column, "items", None)
-    value = values[0] if values else getattr(column, "array", getattr(column, "ragged", None))
-    found = arrays_of(value)
+    """A device array of a column, if it has one: of several items any may be on a device."""
+    if isinstance(column, Items):
+        return next((found[0] for item in column.items if (found := arrays_of(item))), None)
+    found = arrays_of(getattr(column, "array", getattr(column, "ragged", None)))
     return found[0] if found else None

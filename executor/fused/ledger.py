@@ -52,8 +52,8 @@ class FusedLedger(LateLedger):
             for (_, cohort, _), last in zip(parts, places, strict=True):
                 noted = cohort.layout.executions
                 for place, (_, lo, hi) in enumerate(spans, last - len(spans) + 1):
-                    name, stage, index, enqueued, _, _, *rest = noted[place]
-                    noted[place] = (name, stage, index, min(enqueued, lo), lo, hi, *rest)
+                    name, stage, index, enqueued, _, _, rows, requests = noted[place]
+                    noted[place] = (name, stage, index, min(enqueued, lo), lo, hi, rows, requests)
             for span in spans:
                 self._member(span, parts, gathered.rows, first=span is spans[0])
 

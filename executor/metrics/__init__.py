@@ -1,6 +1,6 @@
 """Every metric family, declared in tables, and the Prometheus text of a `Snapshot`.
 
-    Snapshot --FAMILIES (pipe, triton)--> prometheus_client families --render--> text
+    Snapshot --FAMILIES (pipe, gpu, triton)--> prometheus_client families --render--> text
 
 Nothing is counted here: a scrape reads what `stats` holds.
 """
@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING
 from executor.stats import Histogram, Snapshot
 
 from .family import Family
+from .gpu import GPU_FAMILIES
 from .pipe import PIPE_FAMILIES, STATE_FAMILIES
 from .triton import TRITON_FAMILIES
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-__all__ = ["FAMILIES", "PIPE_FAMILIES", "Collector", "Family", "render"]
+__all__ = ["FAMILIES", "GPU_FAMILIES", "PIPE_FAMILIES", "Collector", "Family", "render"]
 
-FAMILIES: tuple[Family, ...] = PIPE_FAMILIES + STATE_FAMILIES + TRITON_FAMILIES
+FAMILIES: tuple[Family, ...] = PIPE_FAMILIES + STATE_FAMILIES + GPU_FAMILIES + TRITON_FAMILIES
 
 
 class Collector:

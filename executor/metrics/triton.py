@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from executor.stats import Histogram, NodeSnapshot, PipelineSnapshot, Snapshot
 
 from .family import Family, Sample
+from .gpu import GPU, gpus
 
 _TRITON_REASONS = ("REJECTED", "CANCELED", "BACKEND", "OTHER")
 _MODEL = ("model", "version")
@@ -150,5 +151,17 @@ TRITON_FAMILIES: tuple[Family, ...] = (
         "Duration from request to first response in milliseconds",
         _MODEL,
         lambda s: (((p.pipeline, "1"), _milliseconds(p.duration)) for p in s.pipelines),
+    ),
+    Family("nv_gpu_utilization", "gauge", "GPU utilization rate [0.0 - 1.0)", GPU, gpus(lambda g: g.utilization)),
+    Family("nv_gpu_memory_total_bytes", "gauge", "GPU total memory, in bytes", GPU, gpus(lambda g: g.memory_total)),
+    Family("nv_gpu_memory_used_bytes", "gauge", "GPU used memory, in bytes", GPU, gpus(lambda g: g.memory_used)),
+    Family("nv_gpu_power_usage", "gauge", "GPU power usage in watts", GPU, gpus(lambda g: g.power)),
+    Family("nv_gpu_power_limit", "gauge", "GPU power management limit in watts", GPU, gpus(lambda g: g.power_limit)),
+    Family(
+        "nv_energy_consumption",
+        "foreign counter",
+        "GPU energy consumption in joules since the server started",
+        GPU,
+        gpus(lambda g: g.energy),
     ),
 )

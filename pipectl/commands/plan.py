@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from pipectl.console import common
-from pipectl.options import pipe_file, schedule
+from pipectl.options import device, pipe_file, schedule
 
 if TYPE_CHECKING:
-    from pipeline_dsl.plan import Plan
+    from pipeline_dsl.plan import DeviceOverride, Plan
 
 
 @click.command("plan")
@@ -25,20 +25,27 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write to.")
 @click.option("--offline", is_flag=True, help="For any machine: devices need not be here.")
 @schedule
+@device
 @common
 def command(
-    file: str, form: str | None, output: Path | None, offline: bool, profile: str | None, params: dict[str, str]
+    file: str,
+    form: str | None,
+    output: Path | None,
+    offline: bool,
+    profile: str | None,
+    params: dict[str, str],
+    device: DeviceOverride,
 ) -> None:
     """Show how a file would run on this machine.
 
-    Stages with their instances and batching, steps in order with levels and runs, copies with their bytes,
-    and what each setting came from. Opens no models."""
+    Stages with their instances and batching, steps in order with levels, runs and streams, copies with their
+    bytes, and what each setting came from. Opens no models."""
     from pipectl.compiling import options
     from pipectl.hardware import probe
     from pipeline_dsl.compile import compile_path
     from pipeline_dsl.plan_text import plan_text
 
-    plan = compile_path(file, options(profile, params), None if offline else probe())
+    plan = compile_path(file, options(profile, params, device=device), None if offline else probe())
     if form is None:
         form = "html" if output is not None and output.suffix.lower() in (".html", ".htm") else "text"
     text = _page(plan) if form == "html" else plan_text(plan)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from pipectl.console import Exit, Session, common
-from pipectl.options import names, pipe_file, schedule, seconds, sequence, the_one
+from pipectl.options import device, names, pipe_file, schedule, seconds, sequence, serial, the_one
 
 if TYPE_CHECKING:
     from executor.sequence import SequenceInfo
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pipectl.interrupt import Interrupt
     from pipectl.outputs import Answer, Writer
     from pipectl.report import Report
-    from pipeline_dsl.plan import PipelinePlan, Plan
+    from pipeline_dsl.plan import DeviceOverride, PipelinePlan, Plan
 
 LEAST_IN_FLIGHT = 64
 SHOWN_FAILURES = 10
@@ -40,6 +40,8 @@ class Settings:
     pipeline: str | None
     profile: str | None
     params: dict[str, str]
+    device: DeviceOverride
+    serial: bool
     inputs: tuple[str, ...]
     jsonl: BinaryIO | None
     output: Path | None
@@ -58,6 +60,8 @@ class Settings:
 @pipe_file
 @click.option("-p", "--pipeline", metavar="NAME", help="Which pipeline; needed if the file has several.")
 @schedule
+@device
+@serial
 @click.option(
     "-i",
     "--input",
@@ -116,7 +120,8 @@ def _run(settings: Settings, session: Session) -> Exit:
     from pipectl.interrupt import Interrupt
     from pipectl.tuning import tuned
 
-    plan = compile(settings.file, profile=settings.profile, params=settings.params)
+    chosen, serial = settings.device, settings.serial
+    plan = compile(settings.file, profile=settings.profile, params=settings.params, device=chosen, serial=serial)
     pipeline = plan.pipelines[the_one(settings.file, list(plan.pipelines), settings.pipeline)]
     requests = _requests(pipeline, settings)
     _check_outputs(pipeline, settings.outputs)

@@ -11,9 +11,10 @@ import click
 
 from pipectl._version import VERSION
 from pipectl.console import Exit, Session, common
-from pipectl.options import address, milliseconds, schedule, seconds, size
+from pipectl.options import address, device, milliseconds, schedule, seconds, serial, size
 
 if TYPE_CHECKING:
+    from pipeline_dsl.plan import DeviceOverride
     from serving.options import ServerOptions
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -27,6 +28,8 @@ class Settings:
     """URLs of stores are texts."""
     profile: str | None
     params: dict[str, str]
+    device: DeviceOverride
+    serial: bool
     grpc: str
     http: str
     metrics: str
@@ -215,6 +218,8 @@ def _behaviour(command: Command) -> Command:
 @click.command("serve")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=Place())
 @schedule
+@device
+@serial
 @_listening
 @_connections
 @_behaviour

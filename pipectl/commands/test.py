@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipectl.console import Exit, Session, common
-from pipectl.options import schedule
+from pipectl.options import device, schedule, serial
 
 if TYPE_CHECKING:
     from pipectl.cases.run import Prepared, Verdict
@@ -29,16 +29,20 @@ if TYPE_CHECKING:
 @click.option("-k", "--only", metavar="TEXT", default="", help="Cases with this text in their name.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How to show verdicts.")
 @schedule
+@device
+@serial
 @common
 @click.pass_obj
 def command(
     session: Session,
+    /,
     files: tuple[Path, ...],
     cases: Path | None,
     only: str,
     form: str,
     profile: str | None,
     params: dict[str, str],
+    **placed: Any,
 ) -> Exit:
     """Run the golden cases of .pipe files.
 
@@ -47,7 +51,7 @@ def command(
     """
     if cases is not None and len(files) > 1:
         raise click.UsageError("--cases is for one FILE")
-    verdicts = [v for file in files for v in _verdicts(file, cases, only, profile, params)]
+    verdicts = [v for file in files for v in _verdicts(file, cases, only, profile, params, placed)]
     if not verdicts:
         raise click.UsageError(f"no case has `{only}` in its name" if only else "there are no cases")
     sys.stdout.write(_json(verdicts) if form == "json" else _text(verdicts, session))
@@ -55,7 +59,7 @@ def command(
 
 
 def _verdicts(
-    file: Path, cases: Path | None, only: str, profile: str | None, params: dict[str, str]
+    file: Path, cases: Path | None, only: str, profile: str | None, params: dict[str, str], placed: dict[str, Any]
 ) -> list[tuple[Path, Verdict]]:
     from executor.tap import Tap
     from pipectl.app import compile, load  # noqa: A004 - the public name
@@ -64,7 +68,7 @@ def _verdicts(
 
     path = cases or beside(file)
     suite = read(path)
-    plan = compile(file, profile=profile or suite.profile, params={**suite.params, **params})
+    plan = compile(file, profile=profile or suite.profile, params={**suite.params, **params}, **placed)
     prepared = [p for p in prepare(suite, path, dict(plan.pipelines)) if only in p.name]
     if not prepared:
         return []

@@ -181,6 +181,11 @@ def cuda(index: int | list[int]) -> Value:
     return _call("cuda", index)
 
 
+def sim(index: int | list[int] = 0) -> Value:
+    """A GPU that is simulated, or several, for tests on machines without one: `device=pp.sim()`."""
+    return _call("sim", index)
+
+
 def pad(value: Any = None, **named: Any) -> Value:
     """The ragged rule that fills rows up: `ragged=dict(L=pp.pad(0, buckets=[32, 64], mask="mask"))`.
 

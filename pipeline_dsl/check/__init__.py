@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 from pipeline_dsl import ir, syntax
 from pipeline_dsl.diagnostics import Sink
+from pipeline_dsl.source import Span
 
 from .facts import Facts
 from .flow import Graphs
 from .options import FileLoader, Loader, Options, TextLoader
+from .placement import check_override
 from .profiles import schedule_of
 from .programs import program_of
 from .resolve import resolve
@@ -47,6 +49,7 @@ def examine(module: syntax.Module, options: Options, sink: Sink) -> Findings:
     typed = Graphs(sink)
     graphs = _graphs(scope, typed)
     schedule = schedule_of(scope, graphs, options.profile, sink)
+    check_override(options, Span(module.source, 0, 0), sink)
     program = None
     if not sink.has_errors:
         report_unused(scope, sink)

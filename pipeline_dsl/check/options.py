@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pipeline_dsl.plan import Hardware
+from pipeline_dsl.plan import DeviceOverride, Hardware
 from pipeline_dsl.source import Source
 
 _LARGEST = 4 * 2**20
@@ -67,6 +67,10 @@ class Options:
     """Folders in which `@pkg/x.pipe` is looked up, as `FOLDER/pkg/x.pipe`."""
     hardware: Hardware | None = None
     """The machine whose devices the checked profiles must find; None: any machine."""
+    device: DeviceOverride = ""
+    """Goes before what profiles say of devices, which is not checked then."""
+    serial: bool = False
+    """Plan for one stream on each device, see `Plan.serial`."""
     backends: Callable[[], Collection[str]] = tuple
     """Names of the backends that are installed; asked only for a name that is not one of ours."""
     loader: Loader = field(default_factory=FileLoader)

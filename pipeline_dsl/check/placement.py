@@ -12,7 +12,7 @@ from itertools import chain
 
 from pipeline_dsl import ir
 from pipeline_dsl.diagnostics import Sink
-from pipeline_dsl.errors.placement import DeviceCopy, DeviceRead, NoSuchDevice
+from pipeline_dsl.errors.placement import OVERRIDE, DeviceCopy, DeviceRead, NoSuchDevice
 from pipeline_dsl.plan import Hardware
 from pipeline_dsl.row_bytes import row_bytes
 from pipeline_dsl.sizes import Size, Symbol
@@ -20,6 +20,7 @@ from pipeline_dsl.source import Span
 from pipeline_dsl.types import Ragged, Sized, TensorType
 from pipeline_dsl.units import bytes_text
 
+from .options import Options
 from .ragged import upper_bound
 
 LARGE = 64 << 10
@@ -33,6 +34,12 @@ def check_devices(schedule: ir.Schedule, hardware: Hardware, sink: Sink) -> None
         setting = settings.get("device")
         if setting is not None and setting.span is not None and max(_numbers(setting.value), default=-1) >= len(names):
             sink.add(NoSuchDevice(setting.span, _written(setting.value), names).diagnostic())
+
+
+def check_override(options: Options, start: Span, sink: Sink) -> None:
+    """E0607 at the start of the file: stages are to be placed on GPUs, whatever profiles say, and there is none."""
+    if options.device == "cuda" and options.hardware is not None and not options.hardware.gpus:
+        sink.add(NoSuchDevice(start, OVERRIDE, ()).diagnostic())
 
 
 def _numbers(device: str) -> list[int]:

@@ -60,6 +60,8 @@ def _profile(name: str, scope: Scope, selectors: Selectors, sink: Sink) -> ir.Sc
         pipelines={k: v for k, v in draft.pipelines.items() if v},
     )
     _check(schedule, draft, selectors, sink)
+    if scope.options.device:
+        return schedule
     if scope.options.hardware is not None:
         check_devices(schedule, scope.options.hardware, sink)
     check_transfers(schedule, selectors.graphs.values(), selectors.stages, sink)

@@ -44,10 +44,12 @@ _EXAMPLES: Mapping[Kind, str] = {
     "share": "`2GiB` or `85%`",
     "function": '`"pkg.mod:name"`',
     "header": '`header("x-user")`',
-    "device": "`cpu`, `cuda(0)`, `cuda([0, 1])` or `any`",
+    "device": "`cpu`, `cuda(0)`, `cuda([0, 1])`, `any` or `sim`",
     "ints": "`[8, 16]`",
     "names": "`[a, b]`",
 }
+_NUMBERED = ("cuda", "sim")
+"""Kinds of devices of which there are several: `cuda(1)`."""
 FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 """`pkg.mod:name`"""
 
@@ -70,7 +72,7 @@ def read_setting(spec: KeySpec, key: str, expr: syntax.Expr, scope: Scope, sink:
 def _read(spec: KeySpec, key: str, expr: syntax.Expr, scope: Scope, sink: Sink) -> Any:
     word = word_of(expr)
     if word in spec.words:
-        return word
+        return "sim:0" if spec.kind == "device" and word == "sim" else word
     if spec.kind == "word" or (spec.words and word and scope.lookup(word) is None):
         raise _Unfit(_shown(expr))
     if spec.kind == "device":
@@ -221,18 +223,18 @@ def _header(expr: syntax.Expr, scope: Scope, sink: Sink) -> str:
 
 
 def _device(expr: syntax.Expr, scope: Scope, sink: Sink) -> str:
-    """`cuda(0)`, `cuda([0, 1])`; a string from a param is read the same way."""
-    if isinstance(expr, syntax.Call) and word_of(expr.callee) == "cuda" and len(expr.args) == 1:
+    """`cuda(0)`, `cuda([0, 1])`, `sim(0)`; a string from a param is read the same way."""
+    if isinstance(expr, syntax.Call) and word_of(expr.callee) in _NUMBERED and len(expr.args) == 1:
         spec = KeySpec("device", "ints", None, "stage", "")
         numbers = _ints(expr.args[0].value, spec, scope, sink)
         if not numbers or len(set(numbers)) < len(numbers):
             raise _Unfit(_shown(expr))
-        return "cuda:" + ",".join(map(str, numbers))
+        return f"{word_of(expr.callee)}:{','.join(map(str, numbers))}"
     if word_of(expr) == "cuda" or isinstance(expr, syntax.Call):
         raise _Unfit(_shown(expr))
     given = evaluate(expr, scope, sink)
     if given is None:
         raise _Unfit
-    if not isinstance(given.value, str) or not re.fullmatch(r"cpu|any|cuda:\d+(,\d+)*", given.value):
+    if not isinstance(given.value, str) or not re.fullmatch(r"cpu|any|sim|(cuda|sim):\d+(,\d+)*", given.value):
         raise _Unfit(_shown(expr, given))
-    return given.value
+    return "sim:0" if given.value == "sim" else given.value

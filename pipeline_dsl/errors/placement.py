@@ -9,6 +9,9 @@ from pipeline_dsl.source import Span
 
 from .base import Mistake
 
+OVERRIDE = "--device cuda"
+"""How a command asks for GPUs whatever profiles say."""
+
 
 @dataclass(frozen=True)
 class NoSuchDevice(Mistake):
@@ -18,16 +21,18 @@ class NoSuchDevice(Mistake):
     title = "device that is not there"
     span: Span
     device: str
-    """`cuda(1)`, as it is written."""
+    """`cuda(1)`, as it is written; OVERRIDE."""
     gpus: tuple[str, ...]
     """Names of the GPUs that are there."""
 
     def diagnostic(self) -> Diagnostic:
         if not self.gpus:
+            usual = "write `device = any` for a GPU where there is one, or choose a profile for the cpu"
+            without = "leave `--device` out, or try `--device sim`, which needs no GPU"
             return self.at(
                 self.span,
                 f"`{self.device}`: this machine has no GPU",
-                help="write `device = any` for a GPU where there is one, or choose a profile for the cpu",
+                help=without if self.device == OVERRIDE else usual,
                 notes=("GPUs are found with nvidia-ml-py: pip install 'pipectl[gpu]'",),
             )
         listed = ", ".join(f"{number}: {name}" for number, name in enumerate(self.gpus))

@@ -92,6 +92,6 @@ def _construct(box: Box) -> Frame:
 
 
 def _label(arrow: Arrow) -> Size:
-    if not arrow.labels:
+    if not arrow.lines:
         return 0.0, 0.0
-    return max(text_width(line, LABEL_CHARACTER) for line in arrow.labels), LINE * len(arrow.labels)
+    return max(text_width(line, LABEL_CHARACTER) for line in arrow.lines), LINE * len(arrow.lines)

@@ -8,6 +8,7 @@ from pipeline_dsl.ir import Graph
 
 from .palette import colours
 from .picture import Arrow, Box, Kind, Panel, picture
+from .placed import Crossing, Edge
 
 _SHAPES: dict[Kind, str] = {
     "input": "oval",
@@ -18,11 +19,14 @@ _SHAPES: dict[Kind, str] = {
     "outer": "oval",
     "yield": "oval",
 }
+_STYLES: dict[Crossing, list[str]] = {"": [], "event": ["style=dashed"], "copy": ["style=bold"]}
 
 
-def dot(graph: Graph, devices: Mapping[str, str] | None = None) -> str:
+def dot(
+    graph: Graph, devices: Mapping[str, str] | None = None, crossings: Mapping[Edge, Crossing] | None = None
+) -> str:
     """DOT text; ends with a newline."""
-    drawn = picture(graph, devices)
+    drawn = picture(graph, devices, crossings)
     lines = [
         f"digraph {_quoted(drawn.name)} {{",
         '  compound=true; fontname="sans-serif"',
@@ -65,7 +69,8 @@ def _panel(name: str, panel: Panel, indent: str) -> Iterator[str]:
 
 def _edge(prefix: str, arrow: Arrow, boxes: Sequence[Box]) -> str:
     source, target = (f"{prefix}{end}" for end in (arrow.source, arrow.target))
-    options = [f"label={_quoted(*arrow.labels)}"] if arrow.labels else []
+    options = [f"label={_quoted(*arrow.lines)}"] if arrow.lines else []
+    options += _STYLES[arrow.crossing]
     options += [f"ltail=cluster_{source}"] if boxes[arrow.source].kind == "control" else []
     options += [f"lhead=cluster_{target}"] if boxes[arrow.target].kind == "control" else []
     return f"{_last(source, boxes[arrow.source])} -> {target}" + (f" [{', '.join(options)}]" if options else "")

@@ -8,6 +8,7 @@ from pipeline_dsl.ir import Graph
 
 from .palette import colours
 from .picture import Arrow, Box, Kind, Panel, picture
+from .placed import Crossing, Edge
 
 _BRACKETS: dict[Kind, tuple[str, str]] = {
     "input": ("([", "])"),
@@ -18,11 +19,14 @@ _BRACKETS: dict[Kind, tuple[str, str]] = {
     "outer": ("([", "])"),
     "yield": ("([", "])"),
 }
+_LINES: dict[Crossing, str] = {"": "-->", "event": "-.->", "copy": "==>"}
 
 
-def mermaid(graph: Graph, devices: Mapping[str, str] | None = None) -> str:
+def mermaid(
+    graph: Graph, devices: Mapping[str, str] | None = None, crossings: Mapping[Edge, Crossing] | None = None
+) -> str:
     """Mermaid text without a code fence; ends with a newline."""
-    drawn = picture(graph, devices)
+    drawn = picture(graph, devices, crossings)
     lines = ["flowchart TD", *_level("n", drawn.boxes, drawn.arrows, "  ")]
     members: dict[str, list[str]] = {}
     for name, box in _named("n", drawn.boxes):
@@ -45,8 +49,8 @@ def _level(prefix: str, boxes: Sequence[Box], arrows: Sequence[Arrow], indent: s
     for i, box in enumerate(boxes):
         yield from _box(f"{prefix}{i}", box, indent)
     for arrow in arrows:
-        label = f"|{_quoted(*arrow.labels)}|" if arrow.labels else ""
-        yield f"{indent}{prefix}{arrow.source} -->{label} {prefix}{arrow.target}"
+        label = f"|{_quoted(*arrow.lines)}|" if arrow.lines else ""
+        yield f"{indent}{prefix}{arrow.source} {_LINES[arrow.crossing]}{label} {prefix}{arrow.target}"
 
 
 def _box(name: str, box: Box, indent: str) -> Iterator[str]:

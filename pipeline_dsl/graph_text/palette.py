@@ -1,7 +1,10 @@
-"""Colours: one hue for each device, the same in every format; neutral for inputs, outputs and expressions."""
+"""Colours: one hue for each device, or each of its streams, the same in every format; neutral for inputs, outputs and
+expressions.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
@@ -21,14 +24,22 @@ GPUS = (
     (Colours("#fff8c5", "#9a6700", "#4d2d00"), Colours("#4b2900", "#d29922", "#f8e3a1")),
     (Colours("#fbefff", "#8250df", "#3e1f79"), Colours("#3c1e70", "#a371f7", "#eddeff")),
     (Colours("#ffebe9", "#cf222e", "#660018"), Colours("#67060c", "#f85149", "#ffdcd7")),
+    (Colours("#d8f5f5", "#0e7c86", "#04434a"), Colours("#053d42", "#39b5bf", "#b3ecf0")),
+    (Colours("#ffeff7", "#bf3989", "#611347"), Colours("#5e103e", "#db61a2", "#ffdaec")),
+    (Colours("#fff1e5", "#bc4c00", "#5c2200"), Colours("#5a1e02", "#db6d28", "#ffdfb6")),
 )
-"""By GPU number; a fifth looks like the first."""
+"""By GPU number; an eighth looks like the first. Streams take those from their GPU's on."""
+_NEXT_GPU = 3
+"""GPUs are so far apart where their streams are told."""
+_STREAM = re.compile(r"(?:cuda|sim):(\d+)[\d,]*(?: stream (\d+))?")
 
 
 def colours(device: str) -> tuple[Colours, Colours]:
-    """Light and dark colours of a device name; "" is neutral."""
+    """Light and dark colours of a device name, or of one of its streams (`cuda:0 stream 1`); "" is neutral."""
     if not device:
         return NEUTRAL
-    if device.startswith("cuda:"):
-        return GPUS[int(device[5:].split(",")[0]) % len(GPUS)]
-    return CPU
+    found = _STREAM.fullmatch(device)
+    if found is None:
+        return CPU
+    gpu, stream = found.groups()
+    return GPUS[(int(gpu) if stream is None else _NEXT_GPU * int(gpu) + int(stream)) % len(GPUS)]

@@ -33,10 +33,10 @@ from pipeline_dsl.ir import (
     results,
     walk,
 )
-from pipeline_dsl.plan import Plan
 from pipeline_dsl.types import TensorType
 
 from .constructs import entry, headline, panels, yielded
+from .placed import Crossing, Edge
 
 _ORIGIN = re.compile(r" of [\w.@]+(, line \d+)?")
 """`N of detect, line 19`"""
@@ -68,6 +68,12 @@ class Arrow:
     source: int
     target: int
     labels: tuple[str, ...]
+    crossing: Crossing = ""
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What stands beside it."""
+        return (*self.labels, self.crossing) if self.crossing else self.labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,25 +111,30 @@ def every_box(boxes: Sequence[Box]) -> Iterator[Box]:
             yield from every_box(panel.boxes)
 
 
-def picture(graph: Graph, devices: Mapping[str, str] | None = None) -> Picture:
-    """The picture of a graph; `devices` by node id."""
-    drawn = _Drawing(graph, devices or {})
+def every_arrow(boxes: Sequence[Box], arrows: Sequence[Arrow]) -> Iterator[Arrow]:
+    """The arrows and all those in panels."""
+    yield from arrows
+    for box in boxes:
+        for panel in box.panels:
+            yield from every_arrow(panel.boxes, panel.arrows)
+
+
+def picture(
+    graph: Graph, devices: Mapping[str, str] | None = None, crossings: Mapping[Edge, Crossing] | None = None
+) -> Picture:
+    """The picture of a graph; `devices` by node id, `crossings` by the ids at both ends."""
+    drawn = _Drawing(graph, devices or {}, crossings or {})
     boxes, arrows = drawn.level(graph.nodes, {})
     return Picture(graph.name, boxes, arrows)
-
-
-def devices_of(plan: Plan, pipeline: str) -> dict[str, str]:
-    """The device of each call site of a planned pipeline, those in constructs included."""
-    steps = plan.pipelines[pipeline].every_step
-    return {step.node: plan.stages[step.stage].device for step in steps if step.stage >= 0}
 
 
 class _Drawing:
     """One graph while it is turned into boxes: names, types and devices of its nodes."""
 
-    def __init__(self, graph: Graph, devices: Mapping[str, str]) -> None:
+    def __init__(self, graph: Graph, devices: Mapping[str, str], crossings: Mapping[Edge, Crossing]) -> None:
         self._prefix = f"{graph.name}."
         self._devices = devices
+        self._crossings = crossings
         self._types: dict[Ref, TensorType] = {}
         self._single: set[str] = set()
         """Nodes that make one value, which needs no name beside the node's."""
@@ -142,7 +153,7 @@ class _Drawing:
         arrows: list[Arrow] = []
         where = {node.id: len(before) + i for i, node in enumerate(nodes)}
         for target, node in enumerate(nodes, len(before)):
-            arrows += self._arrows(references(node), target, index, where)
+            arrows += self._arrows(references(node), target, index, where, node.id)
         if after is not None and after.yields:
             read = (operand for operand in after.yields if isinstance(operand, Ref))
             arrows += self._arrows(read, len(boxes), index, where)
@@ -150,18 +161,21 @@ class _Drawing:
         return tuple(boxes), tuple(arrows)
 
     def _arrows(
-        self, refs: Iterator[Ref], target: int, entered: Mapping[Ref, int], inside: Mapping[str, int]
+        self, refs: Iterator[Ref], target: int, entered: Mapping[Ref, int], inside: Mapping[str, int], reader: str = ""
     ) -> Iterator[Arrow]:
         labels: dict[int, list[str]] = {}
+        crossings: dict[int, Crossing] = {}
         for ref in dict.fromkeys(refs):
+            source = entered[ref] if ref in entered else inside[ref.node]
+            crossings[source] = self._crossings.get((ref.node, reader)) or crossings.get(source, "")
             if ref in entered:
-                labels.setdefault(entered[ref], [])
+                labels.setdefault(source, [])
             else:
                 kind = _short(self._types[ref])
                 text = kind if ref.node in self._single else f"{ref.port}: {kind}"
-                labels.setdefault(inside[ref.node], []).append(text)
+                labels.setdefault(source, []).append(text)
         for source, lines in labels.items():
-            yield Arrow(source, target, tuple(lines))
+            yield Arrow(source, target, tuple(lines), crossings[source])
 
     def _box(self, node: AnyNode) -> Box:
         name = node.id.removeprefix(self._prefix)

@@ -14,14 +14,17 @@ from pipeline_dsl.ir import Graph
 from .frames import CHARACTER, LINE, TITLE, Frame, Level, cut, detail, level
 from .layout import Point
 from .palette import Colours, colours
-from .picture import Arrow, Box, Panel, Picture, picture
+from .picture import Arrow, Box, Panel, Picture, every_arrow, picture
+from .placed import Crossing, Edge
 
 _MARGIN = 16.0
 
 
-def svg(graph: Graph, devices: Mapping[str, str] | None = None) -> str:
+def svg(
+    graph: Graph, devices: Mapping[str, str] | None = None, crossings: Mapping[Edge, Crossing] | None = None
+) -> str:
     """SVG text; ends with a newline."""
-    drawn = picture(graph, devices)
+    drawn = picture(graph, devices, crossings)
     whole = level(drawn.boxes, drawn.arrows)
     scope = _scope(drawn)
     lines = [_head(drawn, whole, scope), _style(drawn, scope), _marker(scope)]
@@ -44,7 +47,8 @@ def _style(drawn: Picture, scope: str) -> str:
     """Rules for this picture alone: a page may hold several, whose devices differ."""
     classes = [("n", ""), *((f"d{i}", device) for i, device in enumerate(drawn.devices))]
     looks = [(name, *colours(device)) for name, device in classes]
-    light = [*_SHAPES, *_PAPER, *(rule for name, look, _ in looks for rule in _rules(name, look))]
+    lines = _CROSSINGS if any(arrow.crossing for arrow in every_arrow(drawn.boxes, drawn.arrows)) else ()
+    light = [*_SHAPES, *lines, *_PAPER, *(rule for name, look, _ in looks for rule in _rules(name, look))]
     dark = [*_DARK_PAPER, *(rule for name, _, look in looks for rule in _rules(name, look))]
     return "\n".join(
         [
@@ -68,6 +72,7 @@ _SHAPES = (
     ".label{font-size:10.5px;stroke-width:3px;paint-order:stroke}",
     ".caption{text-anchor:start;font-size:11px;font-style:italic}",
 )
+_CROSSINGS = (".event{stroke-dasharray:5 3}", ".copy{stroke-width:2.6}")
 _PAPER = (
     ".paper{fill:#ffffff}",
     ".label{fill:#424a53;stroke:#ffffff}",
@@ -98,13 +103,13 @@ def _marker(scope: str) -> str:
 
 def _level(made: Level, x: float, y: float, devices: tuple[str, ...]) -> Iterator[str]:
     """A level with its corner at a point. Labels come last, so that no arrow is drawn over one."""
-    for points in made.placed.paths:
-        yield _line([(x + px, y + py) for px, py in points])
+    for arrow, points in zip(made.arrows, made.placed.paths, strict=True):
+        yield _line([(x + px, y + py) for px, py in points], arrow.crossing)
     for frame, (cx, cy) in zip(made.boxes, made.placed.centres, strict=True):
         width, height = frame.size
         yield from _frame(frame, x + cx - width / 2, y + cy - height / 2, devices)
     for arrow, (lx, ly) in zip(made.arrows, made.placed.labels, strict=True):
-        if arrow.labels:
+        if arrow.lines:
             yield _label(arrow, x + lx, y + ly)
 
 
@@ -143,7 +148,7 @@ def _panel(
     yield from _level(made, x + (width - made.placed.width) / 2, y + TITLE, devices)
 
 
-def _line(points: list[Point]) -> str:
+def _line(points: list[Point], crossing: Crossing) -> str:
     """Vertical where it leaves, passes and arrives, curved between."""
     (x, y), *rest = points
     path = f"M{_n(x)} {_n(y)}"
@@ -154,14 +159,14 @@ def _line(points: list[Point]) -> str:
             middle = (y + to_y) / 2
             path += f"C{_n(x)} {_n(middle)} {_n(to_x)} {_n(middle)} {_n(to_x)} {_n(to_y)}"
         x, y = to_x, to_y
-    return f'<path class="edge" d="{path}"/>'
+    return f'<path class="{f"edge {crossing}".rstrip()}" d="{path}"/>'
 
 
 def _label(arrow: Arrow, x: float, y: float) -> str:
     """The types, one below the other, around a point."""
-    y += 4 - LINE * (len(arrow.labels) - 1) / 2
+    y += 4 - LINE * (len(arrow.lines) - 1) / 2
     spans = "".join(
-        f'<tspan x="{_n(x)}" y="{_n(y + i * LINE)}">{_text(cut(line))}</tspan>' for i, line in enumerate(arrow.labels)
+        f'<tspan x="{_n(x)}" y="{_n(y + i * LINE)}">{_text(cut(line))}</tspan>' for i, line in enumerate(arrow.lines)
     )
     return f'<text class="label">{spans}</text>'
 

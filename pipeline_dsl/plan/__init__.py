@@ -7,6 +7,7 @@ The executor reads nothing but this; `plan_text` prints it.
 
 from __future__ import annotations
 
+from .device_streams import OUTPUT, DeviceStreams, Transfer
 from .fused import Fed, FusedPlan, Given, Made, MemberPlan
 from .pipelines import AdmissionPolicy, InputPlan, Note, OutputPlan, PipelinePlan, Plan, RatePolicy
 from .stages import (
@@ -14,6 +15,7 @@ from .stages import (
     AheadPolicy,
     BatchPolicy,
     CachePolicy,
+    DeviceOverride,
     Form,
     Gpu,
     Hardware,
@@ -24,6 +26,7 @@ from .stages import (
     SequenceControl,
     StagePlan,
     Warmup,
+    device_of,
 )
 from .steps import (
     INGRESS,
@@ -47,6 +50,7 @@ from .steps import (
 __all__ = [
     "AUTO",
     "INGRESS",
+    "OUTPUT",
     "AdmissionPolicy",
     "AheadPolicy",
     "ArmPlan",
@@ -56,6 +60,8 @@ __all__ = [
     "CollectPlan",
     "ContextPlan",
     "Control",
+    "DeviceOverride",
+    "DeviceStreams",
     "Fed",
     "Form",
     "FusedPlan",
@@ -84,7 +90,9 @@ __all__ = [
     "StagePlan",
     "Step",
     "StreamOfPlan",
+    "Transfer",
     "TryPlan",
     "Warmup",
+    "device_of",
     "regions",
 ]

@@ -39,8 +39,8 @@ class MemberPlan:
     """Index into `Plan.stages`."""
     inputs: tuple[Fed, ...]
     """In port order of the stage."""
-    chain: int
-    """Members of one chain run one after the other; chains may run side by side."""
+    stream: int
+    """`Step.stream`: members of one stream run one after the other, those of others beside them."""
 
 
 @dataclass(frozen=True, slots=True)

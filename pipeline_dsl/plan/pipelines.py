@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pipeline_dsl.ir import Bound, Constant, Graph, ParamValue
 from pipeline_dsl.types import TensorType
 
+from .device_streams import DeviceStreams, Transfer
 from .fused import FusedPlan
 from .stages import Hardware, StagePlan
 from .steps import Slot, Step, regions
@@ -80,6 +81,10 @@ class PipelinePlan:
     sequence: bool = False
     """It takes requests of sequences only."""
     doc: str = ""
+    device_streams: tuple[DeviceStreams, ...] = ()
+    """Of `steps`, one for each device other than the host; regions have their own."""
+    transfers: tuple[Transfer, ...] = ()
+    """Values that go from one device to another, in the order of the steps that read them, outputs last."""
     graph: Graph | None = field(default=None, compare=False, repr=False)
     """What it was planned from, for pictures: nothing that runs reads it."""
 
@@ -127,6 +132,8 @@ class Plan:
     """Units of shared resources that the profile says there are; at least the largest claim."""
     fused: tuple[FusedPlan, ...] = ()
     """Sets of steps that run as one; no step and no stage is in two of them."""
+    serial: bool = False
+    """For debugging: each device has one stream, and the host waits for it after each stage."""
     digest: str = ""
     """sha256 of the program's canonical text and parameters."""
 

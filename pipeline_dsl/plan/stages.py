@@ -13,6 +13,13 @@ AUTO = -1
 """`delay = auto`: the wait is learnt from arrivals and service times."""
 
 
+DeviceOverride = Literal["", "cpu", "cuda", "sim"]
+"""Where all stages are placed instead of what profiles say; "" for what they say.
+
+cpu: everything on the host. cuda: what can use a GPU, on the GPU with the least load. sim: everything on a simulated
+GPU."""
+
+
 @dataclass(frozen=True, slots=True)
 class Gpu:
     """One GPU, as its driver calls it."""
@@ -20,6 +27,15 @@ class Gpu:
     name: str
     memory: int
     """Bytes."""
+    used: int = 0
+    """Bytes of it that are taken; 0 where unknown."""
+    busy: float = 0.0
+    """Share of the time that it has work, 0 to 1; 0 where unknown."""
+
+    @property
+    def load(self) -> float:
+        """The share of it that is taken, of memory or of time, 0 to 1."""
+        return max(self.busy, self.used / self.memory if self.memory else 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,3 +181,10 @@ class StagePlan:
     def on_host(self) -> bool:
         """Whether its tensors are numpy arrays."""
         return self.device == "cpu"
+
+
+def device_of(stage: StagePlan, instance: int) -> str:
+    """Where an instance of a stage is: of several devices (`cuda:0,1`), each takes the next one in turn."""
+    kind, _, numbers = stage.device.partition(":")
+    each = numbers.split(",")
+    return f"{kind}:{each[instance % len(each)]}" if numbers else stage.device

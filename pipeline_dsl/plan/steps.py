@@ -13,6 +13,8 @@ from typing import Any, Literal
 from pipeline_dsl.ir import Apply, Binding, Constant
 from pipeline_dsl.types import TensorType
 
+from .device_streams import DeviceStreams
+
 INGRESS = -1
 """Producer index of what a pipeline or a region is entered with."""
 
@@ -61,6 +63,12 @@ class Step:
     control: Control | None = None
     ports: tuple[str, ...] = ()
     """Names of the outputs of a construct, for people; those of a call are its stage's."""
+    stream: int = -1
+    """Of the stage's device, one of its region's `device_streams`; -1 for what runs on the host."""
+    signals: bool = False
+    """A step on another stream of the device waits for it."""
+    waits: tuple[int, ...] = ()
+    """Steps on other streams of the device that it has to wait for, ascending."""
 
 
 # ---- constructs
@@ -80,6 +88,8 @@ class RegionPlan:
     """One for each output of the construct (without `ok` of a map that marks)."""
     names: tuple[str, ...] = ()
     """Of the given slots, for people: node ids."""
+    device_streams: tuple[DeviceStreams, ...] = ()
+    """Of its own steps, those of constructs in it left out; one for each device other than the host."""
 
 
 @dataclass(frozen=True, slots=True)

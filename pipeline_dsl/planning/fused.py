@@ -183,10 +183,9 @@ def _fused(
                 inputs.append(made[source.index] if isinstance(source, Slot) else source)
         fed.append(tuple(inputs))
     slots = tuple(slot for slot in made if read.get(slot, 0) > own[slot])
-    chains = _chains(fed)
     members = tuple(
-        MemberPlan(step.index, step.node, step.stage, inputs, chain)
-        for step, inputs, chain in zip(steps, fed, chains, strict=True)
+        MemberPlan(step.index, step.node, step.stage, inputs, step.stream)
+        for step, inputs in zip(steps, fed, strict=True)
     )
     first = stages[steps[0].stage]
     outputs = (stages[steps[made[s].member].stage].outputs[made[s].output] for s in slots)
@@ -223,19 +222,6 @@ def _read_by_all(pipeline: PipelinePlan) -> dict[int, int]:
             found.update({source.index for source in region.yields if isinstance(source, Slot)})
     found.update(o.source.index for o in pipeline.outputs if isinstance(o.source, Slot))
     return found
-
-
-def _chains(fed: Sequence[tuple[Fed, ...]]) -> list[int]:
-    """A chain for each member: that of the first member it reads which nobody follows yet, else a new one."""
-    chains: list[int] = []
-    ends: dict[int, int] = {}
-    for member, inputs in enumerate(fed):
-        before = [f.member for f in inputs if isinstance(f, Made)]
-        follows = next((m for m in before if ends.get(chains[m]) == m), None)
-        chain = len(ends) if follows is None else chains[follows]
-        ends[chain] = member
-        chains.append(chain)
-    return chains
 
 
 def _graphs(steps: Sequence[Step], stages: Sequence[StagePlan], stage: StagePlan) -> tuple[tuple[int, ...], bool]:

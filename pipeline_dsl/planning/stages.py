@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline_dsl.ir import Call, Program, Settings, Stage
-from pipeline_dsl.plan import Hardware, StagePlan
+from pipeline_dsl.plan import DeviceOverride, Hardware, StagePlan
 from pipeline_dsl.settings import CALL_KEYS
 
 from .devices import resolve
@@ -43,8 +43,12 @@ class _Runtime:
     settings: Settings
 
 
-def stage_table(program: Program, calls: Iterable[Call], hardware: Hardware) -> StageTable:
-    """Runtimes in order of their first call, then versions that are kept loaded though nobody calls them."""
+def stage_table(
+    program: Program, calls: Iterable[Call], hardware: Hardware, override: DeviceOverride = ""
+) -> StageTable:
+    """Runtimes in order of their first call, then versions that are kept loaded though nobody calls them.
+
+    `override` goes before the devices that profiles say."""
     runtimes: dict[str, _Runtime] = {}
     names: dict[str, str] = {}
     for call in calls:
@@ -54,7 +58,9 @@ def stage_table(program: Program, calls: Iterable[Call], hardware: Hardware) -> 
     for runtime in _kept(program, [runtime.stage for runtime in runtimes.values()]):
         runtimes.setdefault(runtime.name, runtime)
     index = {name: i for i, name in enumerate(runtimes)}
-    plans = tuple(_plan(i, runtime, hardware) for i, runtime in enumerate(runtimes.values()))
+    wanted = [(read(r.settings, "device"), r.stage.backend, read(r.settings, "instances")) for r in runtimes.values()]
+    devices = resolve(wanted, hardware, override)
+    plans = tuple(_plan(i, *placed) for i, placed in enumerate(zip(runtimes.values(), devices, strict=True)))
     settings = tuple(runtime.settings for runtime in runtimes.values())
     return StageTable(plans, {node: index[name] for node, name in names.items()}, settings)
 
@@ -95,7 +101,7 @@ def _latest(stage: Stage, settings: Settings) -> int | None:
     return max(read(settings, "versions") or stage.contract.versions, default=None)
 
 
-def _plan(index: int, runtime: _Runtime, hardware: Hardware) -> StagePlan:
+def _plan(index: int, runtime: _Runtime, device: str) -> StagePlan:
     stage, settings = runtime.stage, runtime.settings
     has_rows = stage.signature.has_rows
     return StagePlan(
@@ -110,7 +116,7 @@ def _plan(index: int, runtime: _Runtime, hardware: Hardware) -> StagePlan:
         outputs=output_plans(stage),
         bounds=stage.signature.bounds,
         has_rows=has_rows,
-        device=resolve(read(settings, "device"), stage.backend, hardware),
+        device=device,
         instances=read(settings, "instances"),
         threads=read(settings, "threads"),
         isolate=read(settings, "isolate") == "process",

@@ -102,7 +102,20 @@ _SPECS = (
         others="factory",
         versioned=True,
     ),
-    BackendSpec("tensorrt", "path", 'tensorrt("model.plan")', "none", VERSIONS, versioned=True),
+    BackendSpec(
+        "tensorrt",
+        "path",
+        'tensorrt("model.plan")',
+        "none",
+        (
+            *VERSIONS,
+            _argument("cache", "path", "folder of engines built from `.onnx`; without it, one in the user's cache"),
+            _argument("workspace", "size", "memory a layer may use for itself", minimum=1),
+            _argument("level", "int", "effort of a build, 0 (fast) to 5 (thorough)"),
+            _argument("library", "word", "the module that is imported", "tensorrt", words=("tensorrt", "tensorrt_rtx")),
+        ),
+        versioned=True,
+    ),
     BackendSpec(
         "llm", "string", 'llm("llama-3-8b")', "repeatable", (_argument("revision", "string", "of the weights"),)
     ),

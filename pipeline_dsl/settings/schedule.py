@@ -26,7 +26,13 @@ def _pipeline(name: str, kind: Kind, default: Any, doc: str, **more: Any) -> Key
 _LATE = ("reject", "delay")
 
 STAGE: tuple[KeySpec, ...] = (
-    _stage("device", "device", "cpu", "`cpu`, `cuda(0)`, `cuda([0, 1])`, `any`", words=("cpu", "any")),
+    _stage(
+        "device",
+        "device",
+        "cpu",
+        "`cpu`, `cuda(0)`, `cuda([0, 1])`, `any`; `sim`: a GPU that is simulated, for tests",
+        words=("cpu", "any", "sim"),
+    ),
     _stage("instances", "int", 1, "loaded copies that work side by side", minimum=1),
     _stage("threads", "int", 0, "compute threads of an instance; 0: cores over concurrent instances"),
     _stage("affine", "bool", False, "each instance is called from one thread of its own"),

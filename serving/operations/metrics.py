@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from executor.gpus import GPUS, Gpus
 from executor.metrics import render
 from executor.stats import Snapshot
 from serving.access import Caller
@@ -18,15 +19,17 @@ from .guard import guarded
 class Metrics:
     """What scrapers read."""
 
-    def __init__(self, repository: Repository) -> None:
+    def __init__(self, repository: Repository, gpus: Gpus = GPUS) -> None:
         self._repository = repository
+        self._gpus = gpus
         self.further: list[Callable[[], str]] = []
         """Text of metrics that are not about pipelines."""
 
     @guarded("metrics")
     def text(self, caller: Caller) -> str:
         """In the text format, version 0.0.4."""
-        return render(merged(self._repository.catalog.deployments)) + "".join([text() for text in self.further])
+        snapshot = replace(merged(self._repository.catalog.deployments), gpus=self._gpus.read())
+        return render(snapshot) + "".join([text() for text in self.further])
 
 
 def merged(deployments: Iterable[Deployment]) -> Snapshot:

@@ -6,7 +6,8 @@ from prometheus_client.openmetrics.exposition import generate_latest as openmetr
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from executor.metrics import FAMILIES, PIPE_FAMILIES, Collector, render
+from executor.gpus import GpuSnapshot
+from executor.metrics import FAMILIES, GPU_FAMILIES, PIPE_FAMILIES, Collector, render
 from executor.stats import (
     CacheSnapshot,
     NodeStats,
@@ -33,7 +34,9 @@ def snapshot() -> Snapshot:
     pipeline.finished(9_000_000, rows=8)
     pipeline.failed("REJECTED")
     pipeline.failed("novel")
-    stage = StageSnapshot("encoder", "4", "cpu", (0.012, 0.0), waiting_requests=6, waiting_rows=9, load_seconds=1.5)
+    stage = StageSnapshot(
+        "encoder", "4", "cpu", (0.012, 0.0), waiting_requests=6, waiting_rows=9, load_seconds=1.5, gpu_seconds=0.75
+    )
     outside = {"embed.encoder": {"pad": 4, "gather": 8}, "embed": {"egress": 16}}
     constructs = {
         ("arm", "embed.tier", "then"): 5,
@@ -57,6 +60,7 @@ def snapshot() -> Snapshot:
         caches=(CacheSnapshot("encoder", "4", "cpu", hits=5, misses=3, evictions=1, bytes=900, entries=2),),
         sequences=(SequenceSnapshot("embed", open=3, waiting=1, ended={"end": 4, "idle": 2}),),
         resources=(ResourceSnapshot("bus", total=4, held=3),),
+        gpus=(GpuSnapshot("GPU-1", 0.25, 8000, 3000, 120.5, 700.0, 42.0), GpuSnapshot("GPU-2", memory_total=9000)),
     )
 
 
@@ -87,6 +91,19 @@ def test_caches_sequences_and_resources(snapshot: Snapshot):
     assert value(text, "pipe_sequences_ended_total", pipeline="embed", how="idle") == 2
     assert value(text, "pipe_sequences_ended_total", pipeline="embed", how="lost") == 0
     assert value(text, "pipe_resource_held_units", resource="bus") == 3
+
+
+def test_gpus_under_both_names(snapshot: Snapshot):
+    text = render(snapshot)
+    one, two = {"gpu_uuid": "GPU-1"}, {"gpu_uuid": "GPU-2"}
+    assert value(text, "pipe_gpu_utilization_ratio", **one) == value(text, "nv_gpu_utilization", **one) == 0.25
+    assert value(text, "pipe_gpu_memory_bytes", **two) == value(text, "nv_gpu_memory_total_bytes", **two) == 9000
+    assert value(text, "pipe_gpu_memory_used_bytes", **one) == value(text, "nv_gpu_memory_used_bytes", **one) == 3000
+    assert value(text, "pipe_gpu_power_watts", **one) == value(text, "nv_gpu_power_usage", **one) == 120.5
+    assert value(text, "pipe_gpu_power_limit_watts", **one) == value(text, "nv_gpu_power_limit", **one) == 700
+    assert value(text, "pipe_gpu_energy_joules_total", **one) == value(text, "nv_energy_consumption", **one) == 42
+    assert ("nv_gpu_power_usage", (("gpu_uuid", "GPU-2"),)) not in samples(text), "what it does not say is left out"
+    assert value(text, "pipe_gpu_seconds_total", stage="encoder", version="4", device="cpu") == 0.75
 
 
 def test_our_own_family(snapshot: Snapshot):
@@ -163,7 +180,7 @@ def test_every_family_appears_once_with_help_and_its_labels(snapshot: Snapshot):
 
 
 def test_our_names_follow_the_conventions():
-    for family in PIPE_FAMILIES:
+    for family in PIPE_FAMILIES + GPU_FAMILIES:
         assert re.fullmatch(r"pipe_[a-z_]+", family.name)
         assert family.name.endswith("_total") == (family.kind == "counter")
         assert not re.search(r"_(us|ms|ns|kb)(_|$)", family.name), "base units only"

@@ -6,6 +6,9 @@ import stat
 
 import pytest
 
+from pipectl import compile  # noqa: A004 - the public name
+from pipeline_dsl.plan import Gpu
+
 UGLY = 'pipe 1\nconst  A=3 # kept\nstage s(x:string[*])->(y:string[*])\n  using python("m:f")\n'
 NEAT = 'pipe 1\nconst A = 3  # kept\nstage s(x: string[*]) -> (y: string[*])\n  using python("m:f")\n'
 BAD = "pipe 1\npipeline p(x: string) -> (y: string) {{\n  return y = nothing(x)\n}}\n"
@@ -152,6 +155,75 @@ pipeline p(xs: f32[N]) -> (ys: f32[N]) where N <= 9 {{
     (region,) = next(node for node in nodes if node["kind"] == "control")["regions"]
     assert [node["kind"] for node in region["nodes"]] == ["item", "call", "yield"]
     assert [(edge["from"], edge["to"]) for edge in region["edges"]] == [(0, 1), (1, 2)]
+
+
+# ---- devices
+
+FORK = """pipe 1
+stage a(x: f32[*, 4]) -> (y: f32[*, 4]) using null()
+stage b(x: f32[*, 4], z: f32[*, 4]) -> (y: f32[*, 4]) using onnx("b.onnx")
+pipeline p(x: f32[N, 4]) -> (y: f32[N, 4]) {{
+  l = a(x)
+  r = a(x)
+  return y = b(l, r)
+}}
+profile gpu {{ * {{ device = cuda(0) }} }}
+"""
+
+
+def test_device_goes_before_the_profile(write, call, monkeypatch):
+    monkeypatch.setattr("pipectl.hardware.gpus", tuple)
+    file = write(FORK)
+    assert call("plan", file, "--profile", "gpu").code == 3
+    assert "cuda" not in call("plan", file, "--profile", "gpu", "--device", "cpu").out.partition("profile gpu\n")[0]
+    simulated = call("plan", file, "--profile", "gpu", "--device", "sim").out
+    assert "streams: 2 on sim:0 (0 first), 1 event and 1 wait for 2 edges; 3 copies between devices" in simulated
+    assert "p.r  a(x = x)         sim:0 stream 1" in simulated
+    assert "'gpu' is not one of 'cpu', 'cuda', 'sim'" in call("plan", file, "--device", "gpu").err
+
+
+@pytest.mark.parametrize("command", ["plan", "run", "test", "serve"])
+def test_device_cuda_needs_a_gpu(write, call, monkeypatch, folder, command):
+    monkeypatch.setattr("pipectl.hardware.gpus", tuple)
+    file = write(FORK)
+    (folder / "cases.toml").write_text("[[case]]\ninputs.x = [[1.0, 2.0, 3.0, 4.0]]\n")
+    more = {"run": ("--input", "x=[[1,2,3,4]]"), "test": ("--cases", folder / "cases.toml")}.get(command, ())
+    if command == "serve":
+        more = ("--grpc", "none", "--metrics", "none", "--http", "127.0.0.1:0")
+    refused = call(command, file, "--device", "cuda", *more)
+    assert refused.code != 0
+    assert "`--device cuda`: this machine has no GPU" in refused.err + refused.out
+
+
+def test_device_cuda_takes_the_gpus_that_are_there(write, call, monkeypatch):
+    monkeypatch.setattr("pipectl.hardware.gpus", lambda: (Gpu("A", 100, used=50), Gpu("B", 100)))
+    assert "onnx  cuda:1" in call("plan", write(FORK), "--device", "cuda").out
+
+
+def test_devices_and_serial_reach_the_plan(write, monkeypatch):
+    monkeypatch.setattr("pipectl.hardware.gpus", tuple)
+    plan = compile(write(FORK), profile="gpu", device="sim", serial=True)
+    assert (plan.serial, {step.stream for step in plan.pipelines["p"].steps}) == (True, {0})
+
+
+def test_run_and_test_serially(hello, call, folder):
+    assert call("run", hello, "--serial", "--device", "cpu", "--input", "name=Ada").code == 0
+    (folder / "cases.toml").write_text("[[case]]\ninputs.name = 'Ada'\nexpect.greeting = 'Hello, Ada!'\n")
+    assert call("test", hello, "--serial", "--device", "cpu", "--cases", folder / "cases.toml").code == 0
+
+
+def test_graph_of_the_schedule(write, call):
+    file = write(FORK)
+    data = json.loads(call("graph", file, "--format", "json", "--schedule", "--device", "sim").out)
+    devices = {node["name"]: node["device"] for node in data["nodes"] if node["device"]}
+    assert devices == {"l": "sim:0 stream 0", "r": "sim:0 stream 1", "y": "sim:0 stream 0"}
+    names = [node["name"] for node in data["nodes"]]
+    crossing = {(names[e["from"]], names[e["to"]]): e.get("crossing") for e in data["edges"]}
+    assert crossing[("r", "y")] == "event"
+    assert crossing[("l", "y")] is None
+    assert crossing[("x", "l")] == crossing[("y", "y")] == "copy"
+    plain = json.loads(call("graph", file, "--format", "json", "--device", "sim").out)
+    assert not any("crossing" in edge for edge in plain["edges"])
 
 
 def test_graph_needs_a_format_it_knows(hello, call):

@@ -66,7 +66,8 @@ def nvml(count: int) -> SimpleNamespace:
         nvmlDeviceGetCount=lambda: count,
         nvmlDeviceGetHandleByIndex=lambda i: i,
         nvmlDeviceGetName=lambda i: f"gpu {i}",
-        nvmlDeviceGetMemoryInfo=lambda i: SimpleNamespace(total=100 + i),
+        nvmlDeviceGetMemoryInfo=lambda i: SimpleNamespace(total=100 + i, used=10 * i),
+        nvmlDeviceGetUtilizationRates=lambda i: SimpleNamespace(gpu=50, memory=7),
     )
 
 
@@ -78,6 +79,19 @@ def test_gpus(monkeypatch):
     assert [g.name for g in hardware.gpus()] == ["gpu 1"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert hardware.gpus() == ()
+
+
+def test_what_is_taken_of_a_gpu(monkeypatch):
+    library = nvml(2)
+    monkeypatch.setitem(sys.modules, "pynvml", library)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert [(g.used, g.busy) for g in hardware.gpus()] == [(0, 0.5), (10, 0.5)]
+
+    def refuse(_: int) -> None:
+        raise NoDriver
+
+    library.nvmlDeviceGetUtilizationRates = refuse
+    assert [(g.used, g.busy) for g in hardware.gpus()] == [(0, 0.0), (10, 0.0)]
 
 
 def test_no_gpus_without_library_or_driver(monkeypatch):

@@ -10,10 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline_dsl.graph_text import devices_of, dot, mermaid, svg
+from pipeline_dsl.check import Options
+from pipeline_dsl.compile import compile_text
+from pipeline_dsl.graph_text import crossings_of, devices_of, dot, mermaid, streams_of, svg
 from pipeline_dsl.graph_text.layout import Spacing, place
+from pipeline_dsl.graph_text.palette import colours
 from pipeline_dsl.graph_text.picture import every_box, picture
 from pipeline_dsl.ir import Arm, Branch, Constant, Graph, Ref, Region
+from pipeline_dsl.plan import Gpu, Hardware, Plan
 from pipeline_dsl.planning import build
 from tests.goldens import GOLDEN, compare
 
@@ -31,6 +35,73 @@ def test_golden(suffix: str) -> None:
     devices = devices_of(build(program, HOST), "embed")
     text = FORMATS[suffix](program.pipelines["embed"], devices)
     compare(GOLDEN / "graphs" / f"embed.{suffix}", text)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_golden_with_streams(suffix: str) -> None:
+    plan = scheduled()
+    graph = plan.pipelines["rate"].graph
+    assert graph is not None
+    text = FORMATS[suffix](graph, streams_of(plan, "rate"), crossings_of(plan, "rate"))
+    compare(GOLDEN / "graphs" / f"streams.{suffix}", text)
+
+
+def scheduled() -> Plan:
+    text = (GOLDEN / "plans" / "gpus.pipe").read_text(encoding="utf-8")
+    machine = Hardware(cores=4, gpus=(Gpu("H200", 141 << 30),) * 2)
+    return compile_text(text, Options(profile="gpu", environ={}), machine)
+
+
+class TestSchedule:
+    def test_arrows_say_what_crosses(self) -> None:
+        plan = scheduled()
+        graph = plan.pipelines["rate"].graph
+        assert graph is not None
+        drawn = picture(graph, streams_of(plan, "rate"), crossings_of(plan, "rate"))
+        title = [box.title for box in drawn.boxes]
+        found = {(title[a.source], title[a.target]): a.crossing for a in drawn.arrows if a.crossing}
+        assert found == {
+            ("image", "h"): "copy",
+            ("h", "c"): "event",
+            ("c", "v"): "event",
+            ("v", "good"): "copy",
+            ("score", "good"): "copy",
+            ("good", "good"): "copy",
+            ("v", "vector"): "copy",
+        }
+
+    def test_arrows_inside_of_panels_too(self) -> None:
+        plan = scheduled()
+        graph = plan.pipelines["rate"].graph
+        assert graph is not None
+        drawn = picture(graph, streams_of(plan, "rate"), crossings_of(plan, "rate"))
+        (score,) = [box for box in drawn.boxes if box.kind == "control"]
+        assert [[a.crossing for a in panel.arrows] for panel in score.panels] == [["copy", ""], ["", ""]]
+
+    def test_items_of_a_map_are_copied_where_they_are_read(self) -> None:
+        text = """pipe 1
+stage find(x: f32[4]) -> (boxes: f32[N, 4]) where N <= 9 using onnx("f.onnx")
+stage look(box: f32[*, 4]) -> (y: f32[*, 4]) using python("m:look")
+pipeline p(x: f32[4]) -> (y: f32[N, 4]) {
+  boxes = find(x)
+  y = map box in boxes { yield look(box) }
+  return y
+}
+profile gpu { find { device = cuda(0) } }
+"""
+        plan = compile_text(text, Options(profile="gpu", environ={}), Hardware(gpus=(Gpu("A", 1),)))
+        crossings = crossings_of(plan, "p")
+        graph = plan.pipelines["p"].graph
+        assert graph is not None
+        drawn = picture(graph, streams_of(plan, "p"), crossings)
+        (box,) = [box for box in drawn.boxes if box.kind == "control"]
+        assert [a.crossing for a in box.panels[0].arrows] == ["copy", ""]
+
+    def test_streams_of_a_device_differ_in_colour(self) -> None:
+        looks = [colours(f"cuda:0 stream {i}")[0].fill for i in range(7)]
+        assert len(set(looks)) == 7
+        assert colours("sim:1 stream 0") != colours("sim:0 stream 0")
+        assert colours("cuda:0,1 stream 2") == colours("cuda:0 stream 2")
 
 
 class TestPicture:

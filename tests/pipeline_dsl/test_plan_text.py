@@ -27,11 +27,13 @@ SERVER = Hardware(cores=8, memory=64 << 30, gpus=(Gpu("H200", 141 << 30),))
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_plans_of_files(path: Path) -> None:
-    """A line `# profile = gpu` in the file selects a profile."""
+    """A line `# profile = gpu` in the file selects a profile, `# gpus = 2` a machine with two GPUs."""
     text = path.read_text(encoding="utf-8")
     profile = re.search(r"^# profile = (\w+)$", text, re.MULTILINE)
     options = Options(profile=profile[1] if profile else None, environ={})
-    plan = compile_text(text, options, MACHINE, path=path.name)
+    gpus = re.search(r"^# gpus = (\d+)$", text, re.MULTILINE)
+    machine = replace(MACHINE, gpus=MACHINE.gpus * int(gpus[1])) if gpus else MACHINE
+    plan = compile_text(text, options, machine, path=path.name)
     compare(path.with_suffix(".plan"), plan_text(plan))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import local
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +70,9 @@ class SimDriver:
         stream: SimStream | None = getattr(_here, "stream", None)
         return stream if stream is not None and stream.driver is self else 0
 
+    def check_current(self, stream: SimStream, stage: str) -> None:
+        """Nothing but `current` can change it here."""
+
     def address_of(self, stream: SimStream) -> int:
         return 0x5000 + stream.number
 
@@ -123,7 +126,7 @@ class SimDriver:
                 nbytes += data.nbytes
         except RaceError as error:
             raise simulation.found(error) from None
-        op.lives = [data.life for data in (*reads, *writes)]
+        op.lives = [data.life for data in (*reads, *writes) if data.size]
         op.cost = simulation.settings.launch_cost + nbytes / self.speed
         work.begin()
         op.run = work.end
@@ -187,7 +190,7 @@ class SimDriver:
                 self.simulation.poll(event.op)
                 self._alive()
             if event.passed:
-                self.simulation.learn(event)
+                self.simulation.learn(event, waited=False)
             return event.passed
 
     def synchronize(self, event: SimEvent) -> None:
@@ -196,7 +199,7 @@ class SimDriver:
             if event.op is not None:
                 self.simulation.run_until(event.op)
                 self._alive()
-            self.simulation.learn(event)
+            self.simulation.learn(event, waited=True)
 
     def _awaited(self, event: SimEvent) -> None:
         self._alive()
@@ -425,4 +428,5 @@ class LibraryArray:
         return self.data.dtype
 
     def __del__(self) -> None:
-        self.driver.free(self.life, self.stream)
+        with suppress(RaceError):  # noted, and nobody to raise to
+            self.driver.free(self.life, self.stream)

@@ -12,10 +12,10 @@ host.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from .data import SimData
 from .driver import SimDriver, Work
 from .errors import WrongValue
 from .memory import POISON, same_bytes
+from .simulation import Simulation
 
 
 def load(stage: StagePlan, config: InstanceConfig, backend: Backend) -> Instance:
@@ -64,7 +65,7 @@ class SimInstance:
     def execute(self, batch: Batch) -> BatchResult:
         stream: Stream = batch.stream or _accelerator(self._config.device).current()
         call = Call(self, batch, stream)
-        result = call.run(call.before)
+        result = self.call(call.inputs.batch(call.before, batch.cancelled))
         if result.elements is not None:
             return BatchResult(result.outputs, result.failed, self._elements(result.elements, call))
         return BatchResult(call.launched(result.outputs, booked=False), result.failed)
@@ -102,31 +103,80 @@ class SimInstance:
             elements.close()
 
 
-class Call:
-    """One batch: its inputs as the host sees them, and what becomes of its outputs."""
+class Place(NamedTuple):
+    """A device array without its block: it keeps no memory from being freed."""
 
-    __slots__ = ("batch", "before", "instance", "reads", "stream")
+    data: SimData
+    dtype: np.dtype[Any]
+
+    def value(self, *, ideal: bool) -> Array:
+        """A copy of what it holds, read-only."""
+        value = np.array(self.data.ideal if ideal else self.data.actual, order="C")
+        if value.dtype != self.dtype:
+            value = value.view(self.dtype)
+        value.flags.writeable = False
+        return value
+
+
+class Inputs:
+    """What a call reads, for as often as it is called."""
+
+    __slots__ = ("_batch", "places")
+
+    def __init__(self, batch: Batch) -> None:
+        self.places: list[Place] = []
+        """Of the device arrays, in order."""
+        shells = tuple([_mapped(value, self._place) for value in batch.inputs])
+        self._batch = Batch(shells, batch.rows, batch.sizes, batch.request_ids, batch.deadline_ns, node=batch.node)
+
+    def _place(self, array: DeviceArray) -> Place:
+        place = Place(array.data, array.dtype)
+        self.places.append(place)
+        return place
+
+    def values(self, *, ideal: bool) -> list[Array]:
+        """What the device arrays hold, in program order or by now."""
+        return [place.value(ideal=ideal) for place in self.places]
+
+    def batch(self, values: Sequence[Array], cancelled: Callable[[], bool] | None = None) -> Batch:
+        """A batch of the host with these values of the device arrays."""
+        taken = iter(values)
+        batch = copy(self._batch)
+        batch.inputs = tuple([_mapped(value, lambda _: next(taken)) for value in batch.inputs])
+        batch.cancelled = cancelled or batch.cancelled
+        return batch
+
+    def source(self, array: Array, values: Sequence[Array]) -> tuple[int, int] | None:
+        """Which of the values an array is a view of, and from which byte on; None if it is new."""
+        if not array.size or not array.flags.c_contiguous:
+            return None
+        at = array.ctypes.data
+        for i, (place, value) in enumerate(zip(self.places, values)):
+            start = value.ctypes.data
+            if place.data.flags.c_contiguous and start <= at and at + array.nbytes <= start + value.nbytes:
+                return i, at - start
+        return None
+
+
+class Call:
+    """One batch on its way to the device."""
+
+    __slots__ = ("_instance", "_reads", "_stream", "before", "inputs")
 
     def __init__(self, instance: SimInstance, batch: Batch, stream: Stream) -> None:
-        self.instance = instance
-        self.stream = stream
-        self.batch = batch
-        self.reads: list[DeviceArray] = []
-        """What it reads on the device."""
+        self.inputs = Inputs(batch)
+        self._instance = instance
+        self._stream = stream
+        self._reads: list[DeviceArray] = []
         for value in batch.inputs:
-            self.reads += device_arrays(value)
-        driver: SimDriver = stream.device.driver  # type: ignore[assignment]  # a simulated one
-        driver.readable(stream.handle, instance.name, [a.data for a in self.reads])
-        self.before = snapshot(self.reads, ideal=True)
-        """The values of those in program order."""
+            _mapped(value, self._noted)
+        _driver(stream).readable(stream.handle, instance.name, [place.data for place in self.inputs.places])
+        self.before = self.inputs.values(ideal=True)
+        """What its inputs hold in program order."""
 
-    def run(self, values: Sequence[Array], again: bool = False) -> BatchResult:
-        """Call the stage with these values of what it reads."""
-        taken = iter(values)
-        batch = copy(self.batch)
-        batch.inputs = tuple([_with_arrays(value, taken) for value in self.batch.inputs])
-        batch.stream = None
-        return (self.instance.call_again(batch) or BatchResult(())) if again else self.instance.call(batch)
+    def _noted(self, array: DeviceArray) -> DeviceArray:
+        self._reads.append(array)
+        return array
 
     def launched(self, outputs: Sequence[Value], booked: bool) -> tuple[Value, ...]:
         """Outputs on the device, to be written by an op that is enqueued here."""
@@ -136,108 +186,115 @@ class Call:
         def place(array: Any) -> Any:
             made = self._view(array)
             if made is None:
-                made = self.stream.device.empty(array.shape, array.dtype, self.stream)
+                made = self._stream.device.empty(array.shape, array.dtype, self._stream)
                 new.append(made)
-                arrays.append(np.array(array, order="C").view(storage(array.dtype)))
+                arrays.append(_stored(array))
                 if not array.flags.c_contiguous:
-                    self.instance.copied(array.nbytes, "contiguous")
+                    self._instance.copied(array.nbytes, "contiguous")
             return made
 
         placed = tuple([on_device(value, place) for value in outputs])
-        if self.reads or new:
-            self._issue(StageWork(self, new, arrays), new, booked)
+        if self._reads or new:
+            simulation = _driver(self._stream).simulation
+            work = StageWork(simulation, self._instance, self.inputs, self.before, new, arrays)
+            self._issue(work, new, booked)
         return placed
 
     def _issue(self, work: StageWork, new: list[DeviceArray], booked: bool) -> None:
-        stream, driver = self.stream, self.stream.device.driver
-        assert isinstance(driver, SimDriver), "a simulated stage runs on a simulated device"
+        stream = self._stream
         with stream.device.lock:
             if booked:
-                stream.order(new, self.reads)
-            driver.issue(stream.handle, self.instance.name, work, work.writes, work.reads)
+                stream.order(new, self._reads)
+            _driver(stream).issue(stream.handle, self._instance.name, work, work.writes, work.reads)
             if booked:
-                stream.launched(new, self.reads)
+                stream.launched(new, self._reads)
 
     def _view(self, array: Array) -> DeviceArray | None:
         """The part of an input's block that an output lies in; None if it is new."""
-        if not array.size or not array.flags.c_contiguous:
+        found = self.inputs.source(array, self.before)
+        if found is None:
             return None
-        at = array.ctypes.data
-        for source, value in zip(self.reads, self.before):
-            start = value.ctypes.data
-            if source.contiguous and start <= at and at + array.nbytes <= start + value.nbytes:
-                data: SimData = source.data
-                raw = data.reshape(-1).view(np.uint8)[at - start : at - start + array.nbytes]
-                return DeviceArray(raw.view(storage(array.dtype)).reshape(array.shape), source.block, array.dtype)
-        return None
+        read = self._reads[found[0]]
+        data: SimData = read.data
+        raw = data.reshape(-1).view(np.uint8)[found[1] : found[1] + array.nbytes]
+        return DeviceArray(raw.view(storage(array.dtype)).reshape(array.shape), read.block, array.dtype)
 
 
 class StageWork(Work):
-    """What one call does to the device."""
+    """What one call does to the device. It keeps no array alive: what it uses is kept by who should."""
 
-    __slots__ = ("arrays", "before", "call", "known")
+    __slots__ = ("_arrays", "_before", "_inputs", "_instance", "_known", "_simulation")
 
-    def __init__(self, call: Call, new: Sequence[DeviceArray], arrays: Sequence[Array]) -> None:
-        super().__init__(_nothing, [a.data for a in new], [a.data for a in call.reads])
-        self.call = call
-        self.arrays = arrays
-        """What the writes are to hold."""
-        self.before = call.before
-        """What the reads hold in program order."""
-        self.known = True
+    def __init__(
+        self,
+        simulation: Simulation,
+        instance: SimInstance,
+        inputs: Inputs,
+        before: Sequence[Array],
+        new: Sequence[DeviceArray],
+        arrays: Sequence[Array],
+    ) -> None:
+        """`before`: what the reads hold in program order; `arrays`: what the new ones are to hold."""
+        super().__init__(_nothing, [a.data for a in new], [place.data for place in inputs.places])
+        self._simulation = simulation
+        self._instance = instance
+        self._inputs = inputs
+        self._before = before
+        self._arrays = arrays
+        self._known = True
         """Whether the stage was called for this launch."""
 
     def again(self) -> StageWork:
         made = copy(self)
-        made.known = False
+        made._known = False
         return made
 
     def begin(self) -> None:
-        if not self.known:
-            self.before = snapshot(self.call.reads, ideal=True)
-            found = self._arrays(self.call.run(self.before))
-            if found is None:
-                raise RuntimeError(
-                    f"stage `{self.call.instance.name}` gives other shapes when its graph is launched again"
-                )
-            self.arrays = found
-        for data, array in zip(self.writes, self.arrays):
+        if not self._known:
+            self._before = self._inputs.values(ideal=True)
+            self._arrays = self._made(self._instance.call(self._inputs.batch(self._before)), self._before)
+        for data, array in zip(self.writes, self._arrays):
             np.copyto(data.ideal, array)
 
     def end(self) -> None:
-        call = self.call
-        simulation = call.stream.device.driver.simulation  # type: ignore[attr-defined]  # a simulated one
-        now = snapshot(call.reads, ideal=False)
-        wrong = next((i for i, (a, b) in enumerate(zip(now, self.before)) if not same_bytes(a, b)), None)
-        arrays: Sequence[Array] | None = self.arrays if wrong is None else None
-        if simulation.settings.rerun:
-            try:
-                arrays = self._arrays(call.run(now, again=True)) or arrays
-            except Exception:  # what it does with wrong values is no news; with right ones it did not raise before
-                arrays = self.arrays if wrong is None else None
+        now = self._inputs.values(ideal=False)
+        wrong = next((i for i, (a, b) in enumerate(zip(now, self._before)) if not same_bytes(a, b)), None)
+        arrays = self._rerun(now) if self._simulation.settings.rerun else None
+        if arrays is None and wrong is None:
+            arrays = self._arrays
         for i, data in enumerate(self.writes):
             if arrays is None:
                 np.copyto(data.actual, np.full(data.nbytes, POISON, np.uint8).view(data.dtype).reshape(data.shape))
             else:
                 np.copyto(data.actual, arrays[i])
-        if wrong is not None and not simulation.lost:
+        if wrong is not None and not self._simulation.lost:
             raise WrongValue(
-                f"stage `{call.instance.name}` reads {call.reads[wrong]!r} when it holds other bytes than work in the "
+                f"stage `{self._instance.name}` reads {self.reads[wrong]!r} when it holds other bytes than work in the "
                 "order of issue gives"
             )
 
-    def _arrays(self, result: BatchResult) -> list[Array] | None:
-        """The new arrays of a result, where they are as many and as large as those there are."""
+    def _rerun(self, values: Sequence[Array]) -> Sequence[Array] | None:
+        """What the stage gives for these values; None if it can not be called now, or can not take them."""
+        try:
+            result = self._instance.call_again(self._inputs.batch(values))
+            return None if result is None else self._made(result, values)
+        except Exception:  # it did not raise for the values of program order: those are wrong, which is said
+            return None
+
+    def _made(self, result: BatchResult, values: Sequence[Array]) -> list[Array]:
+        """The new arrays of a result. RuntimeError if they are not as many and as large as those there are."""
         found: list[Array] = []
 
         def collect(array: Any) -> Any:
-            if self.call._view(array) is None:
-                found.append(np.array(array, order="C").view(storage(array.dtype)))
+            if self._inputs.source(array, values) is None:
+                found.append(_stored(array))
             return array
 
         for value in result.outputs:
             on_device(value, collect)
-        return found if [a.shape for a in found] == [w.shape for w in self.writes] else None
+        if [a.shape for a in found] != [w.shape for w in self.writes]:
+            raise RuntimeError(f"stage `{self._instance.name}` gives arrays of other shapes when it is called again")
+        return found
 
 
 def _nothing(*_: Any) -> None:
@@ -250,52 +307,31 @@ def _accelerator(name: str) -> Accelerator:
     return found
 
 
-def snapshot(arrays: Sequence[DeviceArray], *, ideal: bool) -> list[Array]:
-    """Copies of what device arrays hold, of the dtype that they mean, read-only."""
-    made = []
-    for array in arrays:
-        value = np.array(array.data.ideal if ideal else array.data.actual, order="C")
-        if value.dtype != array.dtype:
-            value = value.view(array.dtype)
-        value.flags.writeable = False
-        made.append(value)
-    return made
+def _driver(stream: Stream) -> SimDriver:
+    driver = stream.device.driver
+    assert isinstance(driver, SimDriver), f"{stream} is no stream of a simulated device"
+    return driver
 
 
-def device_arrays(value: Value) -> list[DeviceArray]:
-    """The device arrays that an input consists of, in order."""
-    if type(value) is DeviceArray:
-        return [value]
-    if type(value) is not Ragged:
-        return []
-    held: list[Any] = [value.padded_form] if value.is_padded else [value.packed()[0]] if value.is_packed else [*value]
-    return [array for array in held if type(array) is DeviceArray]
+def _stored(array: Array) -> Array:
+    """A copy as a device stores it, its items side by side."""
+    made: Array = np.array(array, order="C")
+    return made.view(storage(array.dtype))
 
 
-def _with_arrays(value: Value, taken: Any) -> Value:
-    """The value with the next host arrays in place of its device arrays."""
-    if type(value) is DeviceArray:
-        return next(taken)
-    if type(value) is not Ragged or not device_arrays(value):
-        return value
-    if value.padded_form is not None:
-        return Ragged(padded=next(taken), lengths=value.lengths(), fill=value.fill, on_copy=value.on_copy)
-    if value.is_packed:
-        return Ragged(values=next(taken), offsets=value.packed()[1], on_copy=value.on_copy)
-    rows: list[Any] = list(value)
-    return Ragged([next(taken) if type(row) is DeviceArray else row for row in rows], on_copy=value.on_copy)
+def _mapped(value: Value, change: Callable[[Any], Any]) -> Value:
+    """An input with another thing for each of its device arrays, or for what stands for one."""
+
+    def changed(part: Any) -> Any:
+        return change(part) if isinstance(part, DeviceArray | Place) else part
+
+    return value.converted(changed) if type(value) is Ragged else changed(value)
 
 
-def on_device(value: Value, place: Any) -> Value:
-    """The value with `place(array)` instead of each array of numbers."""
+def on_device(value: Value, place: Callable[[Array], Any]) -> Value:
+    """An output with `place(array)` instead of each array of numbers."""
     if isinstance(value, np.ndarray):
         return place(value) if value.ndim and not value.dtype.hasobject else value
-    if type(value) is not Ragged or value.dtype.hasobject:
-        return value
-    if value.padded_form is not None:
-        padded = place(value.padded_form)
-        return Ragged(padded=padded, lengths=value.lengths(), fill=value.fill, on_copy=value.on_copy)
-    if value.is_packed:
-        values, offsets = value.packed()
-        return Ragged(values=place(values), offsets=offsets, on_copy=value.on_copy)
-    return Ragged([place(row) for row in value], on_copy=value.on_copy)
+    if type(value) is Ragged and not value.dtype.hasobject:
+        return value.converted(place)
+    return value

@@ -159,6 +159,8 @@ class Life:
         """Nobody uses it from here on."""
         self.freed = who
         self.chunk.used = self.uses()
+        if not any(segment.written for segment in self.segments):
+            return  # nothing was done with it, and earlier lives may still be in use
         self.chunk.ideal.fill(POISON)
         if not self.pending:
             self.poison()

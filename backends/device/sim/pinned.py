@@ -69,6 +69,8 @@ class Slabs:
                     )
                 )
             life.free("the host")
+            if use is None:
+                life.chunk.used = {}
             if life.pending:
                 life.poison()  # the next one who gets it writes to it at once
             self._free.append(life.chunk)

@@ -1,7 +1,7 @@
 """Streams of the simulator: queues of work that has not run, each with a vector clock.
 
 A stream's clock says, for each stream, up to which tick its next work is ordered behind. `wait` takes over an event's
-clock, and work issued after the host learned that an event has passed takes over what the host knows.
+clock, and work issued after the host waited for an event takes over what the host waited for.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from backends.device.driver import DeviceLost
 
 if TYPE_CHECKING:
     from .driver import SimDriver
@@ -41,7 +43,7 @@ class Op:
         """Not before, in simulated seconds."""
         self.end = 0.0
         self.done = False
-        self.fails: Exception | None = None
+        self.fails: DeviceLost | None = None
         """Instead of running."""
 
     def __repr__(self) -> str:
@@ -65,7 +67,7 @@ class SimStream:
         """What its next op comes after."""
         self.last: Op | None = None
         self.host = 0
-        """How much of what the host knows is in the clock: the number of times it learned something."""
+        """How much of what the host waited for is in the clock: the number of times that grew."""
         self.time = 0.0
         """End of the last op that has run, in simulated seconds."""
         self.capture: Capture | None = None

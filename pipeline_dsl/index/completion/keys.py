@@ -98,7 +98,7 @@ def value(index: Index, context: Context) -> Iterator[Item]:
         words = ("true", "false") if spec.kind == "bool" else spec.words
         yield from (Item(word, "word", spec.name, spec.doc) for word in words)
         if spec.kind == "device":
-            yield Item("cuda(0)", "word", spec.name, spec.doc)
+            yield from (Item(device, "word", spec.name, spec.doc) for device in ("cuda(0)", "sim(0)"))
         stage = _stage_of(index, context)
         if path[:1] == ("ragged",):
             yield from (Item(w, "word", insert=f"{w}(") for w in ("pad", "pack"))

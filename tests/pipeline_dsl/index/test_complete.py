@@ -100,7 +100,7 @@ def test_in_a_body(text: str, first: list[str]) -> None:
         ("\nprofile x {\n  classify { batching.|", ["max", "delay"]),
         ("\nprofile x {\n  classify { batching { delay = |", ["auto"]),
         ("\nprofile x {\n  classify { affine = |", ["true", "false"]),
-        ("\nprofile x {\n  * { device = |", ["cpu", "any", "cuda(0)"]),
+        ("\nprofile x {\n  * { device = |", ["cpu", "any", "sim", "cuda(0)", "sim(0)"]),
         ("\nprofile x {\n  classify@4 { queue { level@1 { |", ["max", "timeout"]),
         ('\nfrom "vision.pipe" import |', ["SIZE", "Image", "decode"]),
         ('\nfrom "vision.pipe" import SIZE, |', ["SIZE", "Image", "decode"]),
