@@ -22,6 +22,7 @@ from .admission import Door
 from .budget import RetryBudget
 from .clock import Clock, SystemClock
 from .cohort import NEVER
+from .devices import replanned
 from .element import Child, Element
 from .errors import (
     Cancelled,
@@ -83,9 +84,9 @@ class Engine:
         self.lock = threading.Lock()
         self.resources = Resources(totals_of(plan.stages, plan.resources))
         self.stages = [stage_of(s, self.clock, self.resources) for s in plan.stages]
-        apart = tap is not None or plan.serial
-        self.sets = [] if apart else sets_of(plan, self.stages, self.clock)
-        """Stages that run as one; not where somebody looks at every call's values, or waits for each call."""
+        self.sets: list[FusedRuntime] = []
+        """Stages that run as one; none where somebody looks at every call's values, or waits for each call."""
+        self._apart = tap is not None or plan.serial
         self.doors = doors_of(plan, self.stages, self.clock)
         self._stats = {name: PipelineStats(name) for name in plan.pipelines}
         self.ingress = Ingress(plan, self.stages, self._refused)
@@ -120,6 +121,9 @@ class Engine:
             raise Unavailable(f"the engine is {self._state}; it can not be started again")
         check_waits(self.plan)
         load(self.stages, self.plan.hardware, self.plan.serial)
+        if (measured := replanned(self.plan, self.stages)) is not self.plan:
+            self.plan = measured
+            self.ingress = Ingress(measured, self.stages, self._refused)
         self._assemble()
         ranges = Ranges()
         for stage in self._every_stage:
@@ -151,14 +155,15 @@ class Engine:
 
     def _assemble(self) -> None:
         """Make sets of what is loaded, where that can be. LoadError, with nothing left loaded."""
-        made: list[FusedRuntime] = []
-        try:
-            made = [one for one in self.sets if one.assemble()]
-        except Exception as error:
-            unload([*self.sets, *self.stages])
-            raise LoadError(self.plan.stages[0].name, f"{type(error).__name__}: {error}") from error
-        self.sets = made
-        if made:
+        for one in [] if self._apart else sets_of(self.plan, self.stages, self.clock):
+            self.sets.append(one)
+            try:
+                if not one.assemble():
+                    self.sets.remove(one)
+            except Exception as error:
+                unload(self._every_stage)
+                raise LoadError(one.plan.name, f"{type(error).__name__}: {error}") from error
+        if self.sets:
             self.ingress.forget()
 
     @property

@@ -184,6 +184,7 @@ class Flow:
             raise
         with self.lock:
             site.flying += 1
+            site.device.flying += 1
         self.reaper.watch(launch.event, partial(self._ended, stage, slot, launch))
 
     def _ended(self, stage: StageRuntime, slot: Slot, launch: Launch, error: Exception | None) -> None:

@@ -108,6 +108,8 @@ def _open(plan: StagePlan, index: int, serial: bool) -> Slot:
     copies = Copies()
     name = device_of(plan, index)
     config = InstanceConfig(index, name, plan.threads or 1, copies.copied)
+    if plan.isolate and name != "cpu":
+        raise BackendError(f"`isolate = process` runs on the host, not on {name}", "set `device = cpu` for it")
     place = device(name)
     instance: Instance
     if plan.isolate:

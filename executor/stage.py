@@ -244,7 +244,7 @@ class StageRuntime:
             if self.claim is not None and not self.claim.take(self):
                 return None
             self._remove(decision.entries)
-            return self._taken(self.free.pop()), decision.entries
+            return self._taken(self._idlest()), decision.entries
         if self.claim is not None:
             self.claim.leave()
         return None
@@ -327,7 +327,15 @@ class StageRuntime:
             return None  # its elements run alone: let the free instances share them
         if self.claim is not None and not self.claim.take(self):
             return None
-        return self.free.pop() if self.order is None else self._taken(self.free.pop())
+        return self._idlest() if self.order is None else self._taken(self._idlest())
+
+    def _idlest(self) -> Slot:
+        """(locked) The free instance whose device has least to do; on the host the one that was free last."""
+        free = self.free
+        if len(free) == 1 or free[0].site is None:
+            return free.pop()
+        load = [slot.site.load if slot.site is not None else 0 for slot in free]
+        return free.pop(len(free) - 1 - load[::-1].index(min(load)))
 
     def _taken(self, slot: Slot) -> Slot:
         """(locked) An instance that is about to run a batch."""
@@ -349,6 +357,7 @@ class StageRuntime:
         site = slot.site
         assert site is not None, "only launched batches end later"
         site.flying -= 1
+        site.device.flying -= 1
         freed, site.parked = site.parked, False
         if freed:
             self.free.append(slot)

@@ -61,6 +61,8 @@ class Accelerator:
         """Events that keep something alive, oldest first."""
         self.limit = int(driver.memory()[1] * SHARE)
         """Bytes that batches under way may hold before doors close; 0: any number."""
+        self.flying = 0
+        """Batches under way; changed by the engines that launch them."""
         self.lost: DeviceLost | None = None
         """Why it can not be used any more."""
         self._streams: dict[tuple[int, bool], Stream] = {}
@@ -209,12 +211,30 @@ class Accelerator:
         held = storage(array.dtype)
         slab = self.pinned_array(array.shape, held)
         np.copyto(slab, array.view(held) if held != array.dtype else array)
-        with self.lock:
-            stream.order(writes=[made])
-            self.driver.upload(stream.handle, made.data, slab)
-            stream.keep(slab)
-            stream.launched(writes=[made])
+        self._fly(made, slab, stream)
         return made
+
+    def upload_joined(self, parts: Sequence[Array], stream: Stream | None = None) -> DeviceArray:
+        """Host arrays of equal dtype and row shape, one after the other, as one array on this device."""
+        stream = stream or self.current()
+        first = parts[0]
+        made = self.empty((sum(map(len, parts)), *first.shape[1:]), first.dtype, stream)
+        held = storage(first.dtype)
+        if any(part.shape[1:] != first.shape[1:] for part in parts):
+            raise ValueError(f"rows of unequal shape: {', '.join(sorted({str(p.shape[1:]) for p in parts}))}")
+        if made.size:
+            slab = self.pinned_array(made.shape, held)
+            np.concatenate([p.view(held) if held != p.dtype else p for p in parts], out=slab)
+            self._fly(made, slab, stream)
+        return made
+
+    def _fly(self, target: DeviceArray, slab: Array, stream: Stream) -> None:
+        """Enqueue a copy from pinned memory."""
+        with self.lock:
+            stream.order(writes=[target])
+            self.driver.upload(stream.handle, target.data, slab)
+            stream.keep(slab)
+            stream.launched(writes=[target])
 
     def download(self, array: DeviceArray, stream: Stream | None = None) -> Landing:
         """A copy of a device array on its way to the host, on the stream for that."""

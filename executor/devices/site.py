@@ -109,6 +109,7 @@ class Site:
         "device",
         "flying",
         "parked",
+        "seconds",
         "serial",
         "stage",
     )
@@ -128,9 +129,16 @@ class Site:
         self._bound: Stream | None = getattr(instance, "stream", None)
         """The stream that the instance itself is bound to, if it is."""
         self._ports = plan.inputs
+        self.seconds: float | None = None
+        """What a batch of the warm-up took on the device; None where there was none."""
         self._repeatable = plan.contract.effects != "once"
         self._ledger: LateLedger | None = None
         self._range: AbstractContextManager[Any] = NOTHING
+
+    @property
+    def load(self) -> int:
+        """Batches under way on its device."""
+        return self.device.flying
 
     # ---- a group
 
@@ -228,9 +236,13 @@ class Site:
     def alone(self, batch: Batch) -> BatchResult:
         """One call outside of an engine's work, as a warm-up does; it has ended when this returns."""
         batch.stream = stream = self._bound or self.device.side
+        driver = self.device.driver
         with stream.use():
+            start = driver.mark(stream.handle)
             result = self.execute(batch)
+            end = driver.mark(stream.handle)
             stream.synchronize()
+        self.seconds = driver.elapsed(start, end)
         return result
 
     def _inputs(self, batch: Batch) -> Sequence[PortPlan | None]:

@@ -37,11 +37,11 @@ class FusedRuntime(StageRuntime):
         self._by_node = {m.node: runtime for m, runtime in zip(plan.members, members, strict=True)}
 
     def assemble(self) -> bool:
-        """Make its instances of those of its members, which are loaded and warm; False if that can not be."""
-        own = next((m.plan.name for m in self.members for slot in m.slots if slot.thread is not None), "")
-        if own or any(slot.site is None for m in self.members for slot in m.slots):
-            why = f"stage `{own}` is called from a thread of its own" if own else "not all of them are on a device"
-            _log.info("%s: run apart: %s", " + ".join(self._by_node), why)
+        """Make its instances of those of its members, which are loaded and warm; False if they had better run apart."""
+        why = next((why for m in self.members for slot in m.slots if (why := _apart(slot))), "")
+        if why:
+            stage = next(m.plan.name for m in self.members if any(map(_apart, m.slots)))
+            _log.info("%s: run apart: stage `%s` %s", " + ".join(self._by_node), stage, why)
             return False
         self.slots = [self._instance(index) for index in range(self.plan.instances)]
         self.free = self.slots[::-1]
@@ -91,6 +91,17 @@ class FusedRuntime(StageRuntime):
 def sets_of(plan: Plan, stages: Sequence[StageRuntime], clock: Clock) -> list[FusedRuntime]:
     """The runtimes of all sets, not assembled."""
     return [FusedRuntime(fused, [stages[m.stage] for m in fused.members], clock) for fused in plan.fused]
+
+
+def _apart(slot: Slot) -> str:
+    """Why an instance is in no set; "" if it may be in one."""
+    if slot.site is None:
+        return "is not on a device"
+    if slot.thread is not None:
+        return "is called from a thread of its own"
+    if not getattr(slot.instance, "asynchronous", True):
+        return "waits for its device: others could not be launched meanwhile"
+    return ""
 
 
 def _key(node: Call, key: Any) -> Any:

@@ -7,13 +7,16 @@ import logging
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+import backends
 from backends.base import BatchResult
 from backends.device.sim import Simulation, use
+from backends.device.sim.instance import SimInstance
 from backends.fused import FusedInstance, graphs
 from backends.values import Array
 from executor import Engine
@@ -23,7 +26,7 @@ from pipeline_dsl.ir import Ref
 from pipeline_dsl.planning import build
 from tests.pipeline_dsl.graphs import HOST, Build, stage
 
-from .plain import Plain, PlainInstance, running
+from .plain import Plain, PlainBackend, PlainInstance, running
 
 BAD = 100.0
 """What a row begins with that stages refuse which look."""
@@ -316,9 +319,16 @@ class TestApart:
         program = diamond_build().program(stages={name: {"device": "sim:0"} for name in FUNCTIONS})
         plan = build(program, HOST)
         assert plan.fused
-        with simulated():
-            assert Engine(plan).sets
-            assert Engine(plan, tap=Tap()).sets == []
+        backends.register("plain", lambda: PlainBackend(FUNCTIONS))
+        for serial in (False, True):
+            for tap in (None, Tap()):
+                with simulated():
+                    engine = Engine(replace(plan, serial=serial), tap=tap)
+                    engine.start()
+                    assert bool(engine.sets) == (not serial and tap is None)
+                    x = rows(2, random.Random(3))
+                    assert np.array_equal(engine.submit("p", {"x": x}).result(20)["w"], answer(x))
+                    engine.stop()
 
     def test_where_an_instance_has_a_thread_of_its_own(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -329,6 +339,15 @@ class TestApart:
             x = rows(2, random.Random(3))
             assert np.array_equal(plain.send(x=x).result(20)["w"], answer(x))
         assert "p.h + p.u + p.v + p.w: run apart: stage `a` is called from a thread of its own" in caplog.messages
+
+    def test_where_a_member_waits_for_its_device(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Branches beside each other would wait for one another."""
+        monkeypatch.setattr(SimInstance, "asynchronous", False, raising=False)
+        with caplog.at_level(logging.INFO, "pipectl"), diamond() as plain:
+            assert plain.engine.sets == []
+        assert "run apart: stage `a` waits for its device" in caplog.text
 
     def test_two_instances_share_the_batches(self) -> None:
         two = {name: {"instances": 2} for name in FUNCTIONS}

@@ -152,6 +152,7 @@ class CudaDriver:
     def address(self, data: Any) -> int:
         return int(data.data.ptr)
 
+    @guarded
     def holds(self, value: Any) -> bool:
         return foreign.place(value, self._runtime) == self.name
 
