@@ -353,7 +353,7 @@ class Run:
         if isinstance(error, StageDied):
             why = "" if self.stage.repeatable else "; not run again, because the stage is `effects = once`"
             return StageUnavailable(f"{error}{why}")
-        text = str(error) if isinstance(error, InvalidInput) else _raised(self.stage.plan.name, error)
+        text = str(error) if isinstance(error, InvalidInput) else _raised(self._raiser(error), error)
         shared = f" (raised for a batch of {requests} requests)" if requests > 1 else ""
         return StageFailed(text + shared)
 
@@ -362,16 +362,25 @@ class Run:
 
     def _told(self, owner: Element, error: RequestError, node: Call, cause: Exception | None) -> RequestError:
         """An error that says where it happened; counted."""
+        place = self._place(node, cause)
         error.pipeline = owner.pipeline
-        error.node = error.node or node.name
+        error.node = error.node or place
         error.instance = self.slot.index
         error.request_id = owner.id
         if isinstance(cause, MemoryError):
             cause.__traceback__ = None  # its frames hold what there is no room for
         if cause is not error:
             error.__cause__ = cause
-        self.stage.stats(node.name, self.slot).failed(error.reason)
+        self.stage.stats(place, self.slot).failed(error.reason)
         return error
+
+    def _raiser(self, error: BaseException) -> str:
+        """The stage that raised."""
+        return self.stage.plan.name
+
+    def _place(self, node: Call, cause: BaseException | None) -> str:
+        """The call site that a failure belongs to."""
+        return node.name
 
 
 def _close(readers: Sequence[Reader]) -> None:

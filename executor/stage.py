@@ -12,8 +12,7 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
 from backends.base import Batch, BatchResult, Instance
-from backends.checks import OutputCheck
-from backends.generators import StreamCheck, reads_streams, streams
+from backends.generators import reads_streams, streams
 from pipeline_dsl.plan import LevelPolicy, StagePlan
 
 from .assemble import Assembler
@@ -33,6 +32,7 @@ from .workers import Worker
 if TYPE_CHECKING:
     from .devices.site import Site
     from .execute import Run
+    from .fused.runtime import FusedRuntime
     from .streaming.call import StreamingCall
 
 
@@ -64,7 +64,7 @@ class Slot:
         self,
         index: int,
         instance: Instance,
-        check: OutputCheck | StreamCheck,
+        check: Callable[[Batch, BatchResult], BatchResult],
         copies: Copies,
         stream: Any,
         thread: Worker | None = None,
@@ -124,6 +124,8 @@ class StageRuntime:
         self._background = len(self.levels)
         self.rhythm = Rhythm()
         self.load_seconds = 0.0
+        self.within: FusedRuntime | None = None
+        """The set whose inbox its call waits at, if it runs as one with others."""
         self.cache = Cache(plan.cache, clock.now) if plan.cache is not None else None
         """Answers that are kept; its instances share them."""
         ordered = plan.batching.in_order and plan.instances > 1

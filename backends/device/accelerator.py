@@ -131,7 +131,7 @@ class Accelerator:
         held = storage(wanted)
         nbytes = prod(shape) * held.itemsize
         with self.lock:
-            self._retire_dropped()
+            self.retire_dropped()
             block = Block(self, self._allocate(nbytes, stream), nbytes, stream)
             self.held_bytes += nbytes
             self.peak_bytes = max(self.peak_bytes, self.held_bytes)
@@ -171,10 +171,10 @@ class Accelerator:
     def live_bytes(self) -> int:
         """Of arrays that somebody refers to."""
         with self.lock:
-            self._retire_dropped()
+            self.retire_dropped()
             return self.held_bytes
 
-    def _retire_dropped(self) -> None:
+    def retire_dropped(self) -> None:
         """Give back the memory of blocks that nobody refers to any more. With the lock held."""
         while self.dropped:
             self.dropped.popleft().retire()
@@ -199,7 +199,7 @@ class Accelerator:
         with self.lock:
             while self.keeping and _ended(self.keeping[0]):
                 self.keeping.popleft()
-            self._retire_dropped()
+            self.retire_dropped()
             return bool(self.keeping)
 
     # ---- copies

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline_dsl.plan import Plan
+from pipeline_dsl.planning.fused import fused_plans
 from pipeline_dsl.planning.streams import with_streams
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def replanned(plan: Plan, stages: Sequence[StageRuntime]) -> Plan:
     for name, pipeline in plan.pipelines.items():
         costs = {step.index: seconds[step.stage] for step in pipeline.every_step if step.stage in seconds}
         pipelines[name] = with_streams(pipeline, plan.stages, costs)
-    return replace(plan, pipelines=pipelines)
+    return replace(plan, pipelines=pipelines, fused=fused_plans(pipelines.values(), plan.stages))
 
 
 def _seconds(stage: StageRuntime) -> float | None:

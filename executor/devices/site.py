@@ -187,7 +187,9 @@ class Site:
         """Have a run's batches booked when they have ended, and shown in profilers."""
         self._range = ranges.of(self.stage, str(self.books.index))
         if type(run.ledger) is Ledger:
-            self._ledger = run.ledger = LateLedger(run.stage, self.books, recorder)
+            run.ledger = LateLedger(run.stage, self.books, recorder)
+        if isinstance(run.ledger, LateLedger):
+            self._ledger = run.ledger
 
     # ---- a call
 
