@@ -4,6 +4,7 @@
 #   make test    the whole test suite                                       (installs torch)
 #   make check   ruff, formatting, mypy
 #   make bench   measured figures beside their budgets
+#   make gpu     on a machine with a GPU: the tests that need one, the benchmark, a short table
 #   make bless   write the golden files anew; read the diff before you commit it
 #   make size    lines per file, largest last
 #   make peers   Triton, perf_analyzer and mosec to compare with, in .peers/; `pytest -m peers` uses them
@@ -18,7 +19,7 @@ PYTEST := $(BIN)/python -m pytest
 # What `make run` prepares; the tests prepare the other examples themselves.
 DIGITS := examples/digits
 
-.PHONY: help run test check bench bench-serving bless size peers clean
+.PHONY: help run test check bench bench-serving gpu bless size peers clean
 .DEFAULT_GOAL := help
 
 help:
@@ -43,6 +44,9 @@ bench: $(VENV)/.run
 
 bench-serving: $(VENV)/.test examples/embed/models/.prepared
 	$(BIN)/python -m benchmarks.serving --json benchmarks/latest.json
+
+gpu: $(VENV)/.gpu
+	$(BIN)/python scripts/gpu.py
 
 bless: $(VENV)/.test
 	PIPECTL_BLESS=1 $(PYTEST) tests
@@ -77,4 +81,9 @@ $(VENV)/.check: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e '.[dev,onnx,torch,interop,serve,otel,parquet,images,lsp,examples,embed]'
+	@touch $@
+
+# ONNX Runtime for GPUs takes the place of the one for CPUs: never both.
+$(VENV)/.gpu: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e '.[dev,torch,gpu,nvtx]'
 	@touch $@

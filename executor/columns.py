@@ -21,7 +21,7 @@ from typing import Protocol
 import numpy as np
 
 from backends.device import DeviceArray
-from backends.device.ops import concatenate, take
+from backends.device.ops import concatenate, joined, take
 from backends.values import Array, Ragged, Value
 
 Offsets = Sequence[int]
@@ -233,7 +233,7 @@ def concat_arrays(stacks: Sequence[Stack], copies: CopySink, reason: str) -> Sta
     slab = first.slab
     for part in stacks:
         if part.slab is not slab or part.lo != end:
-            array = concatenate([part.array for part in stacks])
+            array = joined([part.array for part in stacks])
             copies.copied(size_of(array), reason)
             return Stack(array, None)
         end += len(part.array)

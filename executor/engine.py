@@ -22,16 +22,19 @@ from .admission import Door
 from .budget import RetryBudget
 from .clock import Clock, SystemClock
 from .cohort import NEVER
+from .devices import replanned
 from .element import Child, Element
 from .errors import (
     Cancelled,
     DeadlineExceeded,
     InvalidArgument,
+    LoadError,
     Overloaded,
     RequestError,
     Unavailable,
 )
 from .flow import Flow
+from .fused import FusedRuntime, sets_of
 from .ingress import Ingress
 from .kinds import doors_of, run_of, stage_of
 from .loading import load, unload
@@ -41,6 +44,7 @@ from .resources import Resources, totals_of
 from .scope import Aftermath, forget
 from .sequence import SequenceInfo
 from .sequence_door import SequenceDoor
+from .stage import StageRuntime
 from .stats import PipelineStats, Snapshot
 from .streaming.answer import StreamAnswer
 from .streaming.waits import check_waits
@@ -80,6 +84,9 @@ class Engine:
         self.lock = threading.Lock()
         self.resources = Resources(totals_of(plan.stages, plan.resources))
         self.stages = [stage_of(s, self.clock, self.resources) for s in plan.stages]
+        self.sets: list[FusedRuntime] = []
+        """Stages that run as one; none where somebody looks at every call's values, or waits for each call."""
+        self._apart = tap is not None or plan.serial
         self.doors = doors_of(plan, self.stages, self.clock)
         self._stats = {name: PipelineStats(name) for name in plan.pipelines}
         self.ingress = Ingress(plan, self.stages, self._refused)
@@ -114,8 +121,12 @@ class Engine:
             raise Unavailable(f"the engine is {self._state}; it can not be started again")
         check_waits(self.plan)
         load(self.stages, self.plan.hardware, self.plan.serial)
+        if (measured := replanned(self.plan, self.stages)) is not self.plan:
+            self.plan = measured
+            self.ingress = Ingress(measured, self.stages, self._refused)
+        self._assemble()
         ranges = Ranges()
-        for stage in self.stages:
+        for stage in self._every_stage:
             budget = RetryBudget()  # of its own: what one stage raises must not cost the requests of another
             for slot in stage.slots:
                 slot.run = run_of(stage)(stage, slot, self.clock.now, budget, self.recorder, self._workers.put)
@@ -139,8 +150,26 @@ class Engine:
                 self._state = "ready"
         if stopped:
             self._workers.stop(0)
-            unload(self.stages)
+            unload(self._every_stage)
             raise Unavailable("the engine was stopped while it loaded")
+
+    def _assemble(self) -> None:
+        """Make sets of what is loaded, where that can be. LoadError, with nothing left loaded."""
+        for one in [] if self._apart else sets_of(self.plan, self.stages, self.clock):
+            self.sets.append(one)
+            try:
+                if not one.assemble():
+                    self.sets.remove(one)
+            except Exception as error:
+                unload(self._every_stage)
+                raise LoadError(one.plan.name, f"{type(error).__name__}: {error}") from error
+        if self.sets:
+            self.ingress.forget()
+
+    @property
+    def _every_stage(self) -> list[StageRuntime]:
+        """Sets too, which are closed before their members."""
+        return [*self.sets, *self.stages]
 
     def drain(self, timeout: float | None = None, *, sequences: bool = False) -> bool:
         """Accept nothing new and wait until all requests have ended and all instances rest.
@@ -163,8 +192,8 @@ class Engine:
             return True
         if self._sequences_go_on and any(d.open for d in self.doors.values() if isinstance(d, SequenceDoor)):
             return False
-        resting = not any(map(len, self.doors.values())) and all(len(s.free) == len(s.slots) for s in self.stages)
-        resting = resting and not any(slot.busy for s in self.stages for slot in s.slots)
+        resting = not any(map(len, self.doors.values())) and all(len(s.free) == len(s.slots) for s in self._every_stage)
+        resting = resting and not any(slot.busy for s in self._every_stage for slot in s.slots)
         return resting and not self.flow.shadows and not self.flow.arriving
 
     def stop(self, timeout: float = 5.0) -> None:
@@ -190,7 +219,7 @@ class Engine:
         if self.flow.reaper is not None:
             self.flow.reaper.stop(timeout)
         if not loading:  # else `start` finds out that it was stopped
-            unload(self.stages, timeout)
+            unload(self._every_stage, timeout)
 
     @property
     def state(self) -> str:
@@ -472,10 +501,10 @@ class Engine:
 
     def stats(self) -> Snapshot:
         """All counters at about this moment."""
-        return snapshot(self.doors, self._stats, self.stages, self.flow, self.resources)
+        return snapshot(self.doors, self._stats, self.stages, self.sets, self.flow, self.resources)
 
     def check_idle(self) -> list[str]:
         """What is left though no request is inside; empty if all is well. For tests and debugging."""
         with self.lock:
             circuits = (circuit for variant in self.ingress.variants for circuit in variant)
-            return leftovers(self.doors, self.stages, circuits, self.flow, self.resources)
+            return leftovers(self.doors, self._every_stage, circuits, self.flow, self.resources)

@@ -15,8 +15,8 @@ from copy import copy
 from itertools import pairwise
 from typing import NamedTuple
 
-from backends.base import Batch, BatchResult, StageDied
-from backends.process import StageHung
+from backends.base import Batch, BatchResult, StageDied, StageHung
+from backends.device import DeviceLost
 from backends.streams import Reader
 from backends.values import InvalidInput, Value
 
@@ -317,7 +317,7 @@ class Run:
     def _broken(self, parts: list[Part], error: Exception, again: bool) -> None:
         """A batch raised: run it again, halve it, or fail all of it."""
         requests = sum(len(c) for _, c, _ in parts)
-        if self.stage.repeatable and not isinstance(error, StageHung):
+        if self.stage.repeatable and not isinstance(error, StageHung | DeviceLost):
             if isinstance(error, StageDied) and not again and self.budget.spend():
                 self._again(parts)
                 return
@@ -347,10 +347,12 @@ class Run:
             return InvalidArgument(str(error))
         if isinstance(error, StageHung):
             return DeadlineExceeded(str(error))
+        if isinstance(error, DeviceLost):
+            return StageUnavailable(str(error))
         if isinstance(error, StageDied):
             why = "" if self.stage.repeatable else "; not run again, because the stage is `effects = once`"
             return StageUnavailable(f"{error}{why}")
-        text = str(error) if isinstance(error, InvalidInput) else _raised(self.stage.plan.name, error)
+        text = str(error) if isinstance(error, InvalidInput) else _raised(self._raiser(error), error)
         shared = f" (raised for a batch of {requests} requests)" if requests > 1 else ""
         return StageFailed(text + shared)
 
@@ -359,14 +361,25 @@ class Run:
 
     def _told(self, owner: Element, error: RequestError, node: Call, cause: Exception | None) -> RequestError:
         """An error that says where it happened; counted."""
+        place = self._place(node, cause)
         error.pipeline = owner.pipeline
-        error.node = error.node or node.name
+        error.node = error.node or place
         error.instance = self.slot.index
         error.request_id = owner.id
+        if isinstance(cause, MemoryError):
+            cause.__traceback__ = None  # its frames hold what there is no room for
         if cause is not error:
             error.__cause__ = cause
-        self.stage.stats(node.name, self.slot).failed(error.reason)
+        self.stage.stats(place, self.slot).failed(error.reason)
         return error
+
+    def _raiser(self, error: BaseException) -> str:
+        """The stage that raised."""
+        return self.stage.plan.name
+
+    def _place(self, node: Call, cause: BaseException | None) -> str:
+        """The call site that a failure belongs to."""
+        return node.name
 
 
 def _close(readers: Sequence[Reader]) -> None:

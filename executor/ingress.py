@@ -52,6 +52,10 @@ class Ingress:
         """Those wired up so far."""
         return list(self._variants.values())
 
+    def forget(self) -> None:
+        """What was wired so far does not hold any more."""
+        self._variants.clear()
+
     def request(
         self,
         pipeline: str,

@@ -17,6 +17,7 @@ from .cached_run import CachedRun
 from .clock import Clock
 from .errors import LoadError
 from .execute import Run
+from .fused import FusedRun, FusedRuntime
 from .rate import Rate
 from .resources import Claim, Resources
 from .sequence import Seats
@@ -39,6 +40,8 @@ def run_of(stage: StageRuntime) -> type[Run]:
     """What its instances do with groups."""
     if isinstance(stage, SequenceRuntime):
         return SequenceRun
+    if isinstance(stage, FusedRuntime):
+        return FusedRun
     return Run if stage.cache is None else CachedRun
 
 

@@ -14,7 +14,6 @@ import backends
 from backends.base import BackendError, Instance, InstanceConfig
 from backends.device import device
 from backends.generators import check_of, reads_streams
-from backends.process import ProcessInstance, load_isolated
 from backends.states import with_states
 from pipeline_dsl.plan import Hardware, StagePlan, device_of
 
@@ -63,7 +62,7 @@ def unload(stages: Sequence[StageRuntime], timeout: float = 5.0) -> None:
         for slot in stage.slots:
             try:
                 close = slot.instance.close
-                if isinstance(slot.instance, ProcessInstance):
+                if stage.plan.isolate:
                     close = partial(slot.instance.close, timeout)
                 close() if slot.thread is None else slot.thread.call(close, timeout)
             except (Exception, SystemExit) as error:  # closing must go on; there is nobody to hand this to but the log
@@ -95,6 +94,12 @@ def _load_one(stage: StageRuntime, index: int, serial: bool) -> Slot:
     return slot
 
 
+def _isolated(plan: StagePlan, config: InstanceConfig) -> Instance:
+    from backends.process import load_isolated  # what only processes need is not imported for all others
+
+    return load_isolated(plan, config)
+
+
 def _simulated(plan: StagePlan, config: InstanceConfig) -> Instance:
     from backends.device.sim.instance import load as load_simulated
 
@@ -108,10 +113,12 @@ def _open(plan: StagePlan, index: int, serial: bool) -> Slot:
     copies = Copies()
     name = device_of(plan, index)
     config = InstanceConfig(index, name, plan.threads or 1, copies.copied)
+    if plan.isolate and name != "cpu":
+        raise BackendError(f"`isolate = process` runs on the host, not on {name}", "set `device = cpu` for it")
     place = device(name)
     instance: Instance
     if plan.isolate:
-        instance = load_isolated(plan, config)
+        instance = _isolated(plan, config)
     elif name.startswith("sim"):
         instance = _simulated(plan, config)
     else:

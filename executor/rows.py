@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from backends.device import DeviceArray
-from backends.device.ops import concatenate, stack
+from backends.device.ops import joined, stack
 from backends.values import Array, Ragged, Value
 from pipeline_dsl.ir import Binding
 from pipeline_dsl.plan import PortPlan
@@ -56,7 +56,7 @@ def _rows_of_elements(column: Items | Stack | Jagged) -> Stack:
     items = column.items
     if len(items) == 1:
         return Stack(items[0], (0, len(items[0])))
-    return Stack(concatenate(items), offsets_of([len(a) for a in items]))
+    return Stack(joined(items), offsets_of([len(a) for a in items]))
 
 
 def _stacked(items: list[Value], port: PortPlan) -> Array:

@@ -12,8 +12,7 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
 from backends.base import Batch, BatchResult, Instance
-from backends.checks import OutputCheck
-from backends.generators import StreamCheck, reads_streams, streams
+from backends.generators import reads_streams, streams
 from pipeline_dsl.plan import LevelPolicy, StagePlan
 
 from .assemble import Assembler
@@ -33,6 +32,7 @@ from .workers import Worker
 if TYPE_CHECKING:
     from .devices.site import Site
     from .execute import Run
+    from .fused.runtime import FusedRuntime
     from .streaming.call import StreamingCall
 
 
@@ -64,7 +64,7 @@ class Slot:
         self,
         index: int,
         instance: Instance,
-        check: OutputCheck | StreamCheck,
+        check: Callable[[Batch, BatchResult], BatchResult],
         copies: Copies,
         stream: Any,
         thread: Worker | None = None,
@@ -124,6 +124,8 @@ class StageRuntime:
         self._background = len(self.levels)
         self.rhythm = Rhythm()
         self.load_seconds = 0.0
+        self.within: FusedRuntime | None = None
+        """The set whose inbox its call waits at, if it runs as one with others."""
         self.cache = Cache(plan.cache, clock.now) if plan.cache is not None else None
         """Answers that are kept; its instances share them."""
         ordered = plan.batching.in_order and plan.instances > 1
@@ -242,7 +244,7 @@ class StageRuntime:
             if self.claim is not None and not self.claim.take(self):
                 return None
             self._remove(decision.entries)
-            return self._taken(self.free.pop()), decision.entries
+            return self._taken(self._idlest()), decision.entries
         if self.claim is not None:
             self.claim.leave()
         return None
@@ -325,7 +327,15 @@ class StageRuntime:
             return None  # its elements run alone: let the free instances share them
         if self.claim is not None and not self.claim.take(self):
             return None
-        return self.free.pop() if self.order is None else self._taken(self.free.pop())
+        return self._idlest() if self.order is None else self._taken(self._idlest())
+
+    def _idlest(self) -> Slot:
+        """(locked) The free instance whose device has least to do; on the host the one that was free last."""
+        free = self.free
+        if len(free) == 1 or free[0].site is None:
+            return free.pop()
+        load = [slot.site.load if slot.site is not None else 0 for slot in free]
+        return free.pop(len(free) - 1 - load[::-1].index(min(load)))
 
     def _taken(self, slot: Slot) -> Slot:
         """(locked) An instance that is about to run a batch."""
@@ -347,6 +357,7 @@ class StageRuntime:
         site = slot.site
         assert site is not None, "only launched batches end later"
         site.flying -= 1
+        site.device.flying -= 1
         freed, site.parked = site.parked, False
         if freed:
             self.free.append(slot)

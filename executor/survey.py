@@ -18,16 +18,18 @@ from .wiring import Circuit
 
 if TYPE_CHECKING:
     from .flow import Flow
+    from .fused import FusedRuntime
 
 
 def snapshot(
     doors: Mapping[str, Door],
     pipelines: Mapping[str, PipelineStats],
     stages: Sequence[StageRuntime],
+    sets: Sequence[FusedRuntime],
     flow: Flow,
     shared: Resources,
 ) -> Snapshot:
-    """All counters at about this moment."""
+    """All counters at about this moment. What waits at one of the sets waits at its first member."""
     slots = {s.plan.index: tuple(s.slots) for s in stages}
     parts = [n for held in slots.values() for slot in held for n in slot.stats.values()]
     sites = [slot.site for held in slots.values() for slot in held if slot.site is not None]
@@ -38,6 +40,8 @@ def snapshot(
         events = dict(flow.tally.events)
         kept = caches(stages), sequences(doors.values()), resources(shared)
         waiting = {s.plan.index: [e for level in s.levels for e in level] for s in stages}
+        for one in sets:
+            waiting[one.members[0].plan.index] = [e for level in one.levels for e in level]
     return Snapshot(
         pipelines=tuple(p.snapshot(inflight=inside[n][0], waiting=inside[n][1]) for n, p in pipelines.items()),
         nodes=sum_nodes(parts),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pipeline_dsl.ir import Constant
 from pipeline_dsl.plan import INGRESS, DeviceStreams, RegionPlan, Slot, Source, Step, regions
 
+from .fused.call import FusedCall, FusedStep, with_sets
 from .join import Join
 from .node import Argument, Arguments, Call, Chain, Compute, Edge, Node, Streaming, Yield
 from .streaming.edges import late_key, streams, with_forks
@@ -108,6 +109,9 @@ class Wirer:
         slots = _Slots(entered, steps)
         everything = [*sources, *(early[0] if early else ())]
         steps = steps if whole else self._needed(steps, everything, slots)
+        joined = with_sets(steps, self.stages)
+        if joined is not None:
+            steps, slots = joined, _Slots(entered, joined)
         nodes = {s.index: self._node(s, slots) for s in steps}
         for step in steps:
             node = nodes[step.index]
@@ -165,6 +169,8 @@ class Wirer:
         arguments = slots.arguments(step.args, sides)
         if streams(step):
             return Streaming(step, arguments, len(sides), self.stages[step.stage], self.circuit.background)
+        if isinstance(step, FusedStep):
+            return FusedCall(step, arguments, len(sides), self.circuit.background)
         if step.stage >= 0:
             return Call(step, arguments, len(sides), self.stages[step.stage], self.circuit.background)
         if step.control is None:

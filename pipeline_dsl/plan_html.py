@@ -12,7 +12,17 @@ from html import escape
 from .expression_text import source_text, value_text
 from .graph_text import devices_of, svg
 from .plan import PipelinePlan, Plan
-from .plan_text import Row, door_text, headline, setting_rows, slot_names, stage_rows, step_rows, streams_text
+from .plan_text import (
+    Row,
+    door_text,
+    headline,
+    notes_at,
+    setting_rows,
+    slot_names,
+    stage_rows,
+    step_rows,
+    streams_text,
+)
 
 _STAGES = ("stage", "backend", "device", "instances", "batching")
 _STEPS = ("", "run", "node", "work", "device", "how often", "limits")
@@ -72,8 +82,7 @@ def _pipeline(pipeline: PipelinePlan, plan: Plan) -> Iterator[str]:
     yield from _table(_STEPS, [*step_rows(pipeline.steps, plan, names), *returns])
     yield "</details>"
     nodes = {pipeline.name, *(step.node for step in pipeline.every_step)}
-    notes = [n for kind in ("control", "copy") for n in plan.notes if n.kind == kind and n.place in nodes]
-    yield from _table(("", "node", "note"), [(n.kind, n.place, n.text) for n in notes])
+    yield from _table(("", "node", "note"), [(n.kind, n.place, n.text) for n in notes_at(nodes, plan)])
     yield "</section>"
 
 

@@ -6,7 +6,7 @@ same text.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .expression_text import expression_text, source_text, value_text
@@ -86,8 +86,12 @@ def _pipeline_lines(pipeline: PipelinePlan, plan: Plan) -> Iterator[str]:
         labels = f", labels {port.labels}" if port.labels else ""
         yield f"  return {port.name} = {source_text(port.source, names)}{labels}"
     nodes = {pipeline.name, *(step.node for step in pipeline.every_step)}
-    notes = [note for kind in ("control", "copy") for note in plan.notes if note.kind == kind and note.place in nodes]
-    yield from _indented([(note.kind, note.place, note.text) for note in notes])
+    yield from _indented([(n.kind, n.place, n.text) for n in notes_at(nodes, plan)])
+
+
+def notes_at(nodes: Collection[str], plan: Plan) -> list[Note]:
+    """What is said about nodes, kind by kind."""
+    return [n for kind in ("run", "control", "copy") for n in plan.notes if n.kind == kind and n.place in nodes]
 
 
 def door_text(pipeline: PipelinePlan) -> str:

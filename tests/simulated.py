@@ -13,6 +13,7 @@ import pytest
 from backends.device.sim import Simulation, use
 from executor import Engine
 from pipeline_dsl.plan import Plan, StagePlan
+from pipeline_dsl.planning.streams import with_streams
 
 Place = Callable[[StagePlan], str]
 
@@ -25,18 +26,24 @@ def everywhere(stage: StagePlan) -> str:
 def moved(plan: Plan, place: Place) -> Plan:
     """The plan with its stages on other devices; what runs in a process of its own stays there."""
     stages = tuple(s if s.isolate else replace(s, device=place(s)) for s in plan.stages)
-    return replace(plan, stages=stages)
+    pipelines = {name: with_streams(p, stages) for name, p in plan.pipelines.items()}
+    return replace(plan, stages=stages, pipelines=pipelines)
 
 
 @contextmanager
-def on_simulator(name: str, monkeypatch: pytest.MonkeyPatch, place: Place = everywhere) -> Iterator[Simulation]:
-    """Engines made here run on a simulation whose seed is the name's; it must have found nothing at the end."""
+def on_simulator(
+    name: str, monkeypatch: pytest.MonkeyPatch, place: Place = everywhere, *, serial: bool = False, **settings: Any
+) -> Iterator[Simulation]:
+    """Engines made here run on a simulation whose seed is the name's; it must have found nothing at the end.
+
+    `settings`: those of the simulation."""
     original = Engine.__init__
 
     def init(self: Engine, plan: Plan, *args: Any, **kwargs: Any) -> None:
-        original(self, moved(plan, place), *args, **kwargs)
+        original(self, replace(moved(plan, place), serial=serial), *args, **kwargs)
 
-    monkeypatch.setattr(Engine, "__init__", init)
-    with use(Simulation(crc32(name.encode()), host_orders="none")) as simulation:
+    made = Simulation(crc32(name.encode()), **{"host_orders": "none", **settings})
+    with monkeypatch.context() as patch, use(made) as simulation:
+        patch.setattr(Engine, "__init__", init)
         yield simulation
         simulation.check()

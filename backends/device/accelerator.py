@@ -9,6 +9,7 @@ All of it is one class for CUDA and the simulator; what differs is in their `Dri
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from math import prod
@@ -61,8 +62,8 @@ class Accelerator:
         """Events that keep something alive, oldest first."""
         self.limit = int(driver.memory()[1] * SHARE)
         """Bytes that batches under way may hold before doors close; 0: any number."""
-        self.lost: DeviceLost | None = None
-        """Why it can not be used any more."""
+        self.flying = 0
+        """Batches under way; changed by the engines that launch them."""
         self._streams: dict[tuple[int, bool], Stream] = {}
         self._count = 0
         self.side = self.stream()
@@ -79,6 +80,11 @@ class Accelerator:
 
     def __repr__(self) -> str:
         return f"Accelerator({self.name})"
+
+    @property
+    def lost(self) -> DeviceLost | None:
+        """Why it can not be used any more; None while it can."""
+        return self.driver.lost
 
     # ---- streams
 
@@ -125,23 +131,21 @@ class Accelerator:
         held = storage(wanted)
         nbytes = prod(shape) * held.itemsize
         with self.lock:
-            self._retire_dropped()
+            self.retire_dropped()
             block = Block(self, self._allocate(nbytes, stream), nbytes, stream)
             self.held_bytes += nbytes
             self.peak_bytes = max(self.peak_bytes, self.held_bytes)
             return DeviceArray(self.driver.view(block.memory, shape, held), block, wanted)
 
     def _allocate(self, nbytes: int, stream: Stream) -> Any:
-        try:
+        with contextlib.suppress(MemoryError):
             return self.driver.allocate(nbytes, stream.handle)
-        except MemoryError:
-            self.trim()
-        try:
+        self.trim()
+        with contextlib.suppress(MemoryError):
             return self.driver.allocate(nbytes, stream.handle)
-        except MemoryError as error:
-            used, total = self.memory()
-            text = f"{self.name} has no {nbytes:,} bytes left: {used:,} of {total:,} are in use"
-            raise MemoryError(f"{text}, {self.live_bytes:,} of them by batches under way") from error
+        used, total = self.memory()
+        text = f"{self.name} has no {nbytes:,} bytes left: {used:,} of {total:,} are in use"
+        raise MemoryError(f"{text}, {self.held_bytes:,} of them by batches under way")
 
     def adopt(self, value: Any, stream: Stream | None = None, dtype: Any = None) -> DeviceArray:
         """An array that another library allocated and wrote on `stream`, without a copy.
@@ -167,10 +171,10 @@ class Accelerator:
     def live_bytes(self) -> int:
         """Of arrays that somebody refers to."""
         with self.lock:
-            self._retire_dropped()
+            self.retire_dropped()
             return self.held_bytes
 
-    def _retire_dropped(self) -> None:
+    def retire_dropped(self) -> None:
         """Give back the memory of blocks that nobody refers to any more. With the lock held."""
         while self.dropped:
             self.dropped.popleft().retire()
@@ -195,7 +199,7 @@ class Accelerator:
         with self.lock:
             while self.keeping and _ended(self.keeping[0]):
                 self.keeping.popleft()
-            self._retire_dropped()
+            self.retire_dropped()
             return bool(self.keeping)
 
     # ---- copies
@@ -209,12 +213,30 @@ class Accelerator:
         held = storage(array.dtype)
         slab = self.pinned_array(array.shape, held)
         np.copyto(slab, array.view(held) if held != array.dtype else array)
-        with self.lock:
-            stream.order(writes=[made])
-            self.driver.upload(stream.handle, made.data, slab)
-            stream.keep(slab)
-            stream.launched(writes=[made])
+        self._fly(made, slab, stream)
         return made
+
+    def upload_joined(self, parts: Sequence[Array], stream: Stream | None = None) -> DeviceArray:
+        """Host arrays of equal dtype and row shape, one after the other, as one array on this device."""
+        stream = stream or self.current()
+        first = parts[0]
+        made = self.empty((sum(map(len, parts)), *first.shape[1:]), first.dtype, stream)
+        held = storage(first.dtype)
+        if any(part.shape[1:] != first.shape[1:] for part in parts):
+            raise ValueError(f"rows of unequal shape: {', '.join(sorted({str(p.shape[1:]) for p in parts}))}")
+        if made.size:
+            slab = self.pinned_array(made.shape, held)
+            np.concatenate([p.view(held) if held != p.dtype else p for p in parts], out=slab)
+            self._fly(made, slab, stream)
+        return made
+
+    def _fly(self, target: DeviceArray, slab: Array, stream: Stream) -> None:
+        """Enqueue a copy from pinned memory."""
+        with self.lock:
+            stream.order(writes=[target])
+            self.driver.upload(stream.handle, target.data, slab)
+            stream.keep(slab)
+            stream.launched(writes=[target])
 
     def download(self, array: DeviceArray, stream: Stream | None = None) -> Landing:
         """A copy of a device array on its way to the host, on the stream for that."""

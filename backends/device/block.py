@@ -25,6 +25,7 @@ class Block:
         "__weakref__",
         "allocated",
         "device",
+        "hold",
         "memory",
         "nbytes",
         "owner",
@@ -44,6 +45,8 @@ class Block:
         self.allocated = stream.ticks
         """Tick of that stream behind which the memory is free to use."""
         self.owner = owner
+        self.hold = stream.hold
+        """Of the graph that uses it each time it is replayed."""
         self.writer = stream
         self.written = stream.ticks if owner is not None else 0
         """Tick of the last write on `writer`; 0 where nothing was written."""
@@ -74,6 +77,10 @@ class Block:
     def retire(self) -> None:
         """Order the stream it was allocated on behind every use, and give the memory back."""
         home = self.stream
+        for hold in (self.hold, home.hold):  # a stream that is captured waits for nothing outside
+            if hold is not None and hold.take(self):
+                self.memory = self.owner = None
+                return
         with self.device.lock, contextlib.suppress(DeviceLost):  # memory of a lost device is nobody's
             self.device.held_bytes -= self.nbytes
             self.order_write(home)

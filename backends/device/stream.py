@@ -18,6 +18,7 @@ from .array import DeviceArray
 
 if TYPE_CHECKING:
     from .accelerator import Accelerator
+    from .capture import Hold
 
 Clock = dict["Stream", int]
 """Ticks of streams that something comes after."""
@@ -68,7 +69,7 @@ class Event:
 class Stream:
     """A queue of work on an accelerator. Launches on one stream may come from several threads, one at a time."""
 
-    __slots__ = ("_events", "_kept", "clock", "device", "handle", "lane", "number", "ticks")
+    __slots__ = ("_events", "_kept", "clock", "device", "handle", "hold", "lane", "number", "rested", "ticks")
 
     def __init__(self, device: Accelerator, handle: Any, number: int, lane: int = 0) -> None:
         self.device = device
@@ -76,8 +77,12 @@ class Stream:
         self.number = number
         self.lane = lane
         """Streams of one lane serve the chains of one batch at a time."""
+        self.hold: Hold | None = None
+        """What is launched now is written down instead of run: memory allocated meanwhile is the graph's."""
         self.ticks = 0
         """Launches and waits so far."""
+        self.rested = 0
+        """Ticks up to here are known to have ended."""
         self.clock: Clock = {self: 0}
         self._events: deque[Event] = deque(maxlen=64)
         """Those recorded last, oldest first."""
@@ -123,6 +128,9 @@ class Stream:
                 return self._events[-1]
             self.device.events += 1
             kept, self._kept = self._kept, []
+            if self.hold is not None:  # it would be given up when it has been written down, not when it has run
+                self.hold.things += kept
+                kept = []
             event = Event(self, self.device.driver.record(self.handle), self.ticks, dict(self.clock), kept)
             self._events.append(event)
             if kept:
@@ -146,7 +154,7 @@ class Stream:
 
     def after(self, other: Stream, tick: int) -> None:
         """What is launched from here on starts after a tick of another stream."""
-        if other is self or self.clock.get(other, -1) >= tick:
+        if other is self or tick <= other.rested or self.clock.get(other, -1) >= tick:
             return
         self.wait(other.event_after(tick))
 
@@ -158,6 +166,19 @@ class Stream:
                 break
             found = event
         return found or self.record()
+
+    def settle(self) -> None:
+        """Block the calling thread until everything launched has ended; nobody waits for that any more."""
+        event = self.record()
+        event.synchronize()
+        with self.device.lock:
+            self.rested = max(self.rested, event.tick)
+
+    def forget(self) -> None:
+        """What was launched was written down only: there is nothing to wait for."""
+        with self.device.lock:
+            self.rested = self.ticks
+            self._events.clear()
 
     def synchronize(self) -> None:
         """Block the calling thread until everything launched has ended."""

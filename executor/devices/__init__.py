@@ -7,8 +7,9 @@ Landings    values on their way to the host, for who reads them there
 
 from __future__ import annotations
 
+from .costs import replanned
 from .landing import Landings, hosted
 from .reaper import Reaper
 from .site import Site, site_of
 
-__all__ = ["Landings", "Reaper", "Site", "hosted", "site_of"]
+__all__ = ["Landings", "Reaper", "Site", "hosted", "replanned", "site_of"]

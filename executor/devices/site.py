@@ -109,6 +109,7 @@ class Site:
         "device",
         "flying",
         "parked",
+        "seconds",
         "serial",
         "stage",
     )
@@ -128,9 +129,16 @@ class Site:
         self._bound: Stream | None = getattr(instance, "stream", None)
         """The stream that the instance itself is bound to, if it is."""
         self._ports = plan.inputs
+        self.seconds: float | None = None
+        """What a batch of the warm-up took on the device; None where there was none."""
         self._repeatable = plan.contract.effects != "once"
         self._ledger: LateLedger | None = None
         self._range: AbstractContextManager[Any] = NOTHING
+
+    @property
+    def load(self) -> int:
+        """Batches under way on its device."""
+        return self.device.flying
 
     # ---- a group
 
@@ -179,7 +187,9 @@ class Site:
         """Have a run's batches booked when they have ended, and shown in profilers."""
         self._range = ranges.of(self.stage, str(self.books.index))
         if type(run.ledger) is Ledger:
-            self._ledger = run.ledger = LateLedger(run.stage, self.books, recorder)
+            run.ledger = LateLedger(run.stage, self.books, recorder)
+        if isinstance(run.ledger, LateLedger):
+            self._ledger = run.ledger
 
     # ---- a call
 
@@ -189,19 +199,32 @@ class Site:
         batch.inputs = tuple([self._placed(v, p, stream) for v, p in zip(batch.inputs, self._inputs(batch))])
         read = [array for value in batch.inputs for array in arrays_of(value)]
         stream.order(reads=read)
-        try:
-            result = self._instance.execute(batch)
-        except MemoryError:
-            if not self._repeatable:
-                raise
-            self.device.trim()
-            result = self._instance.execute(batch)
+        result = self._call(batch)
         self.device.driver.check_current(stream.handle, self.stage)
         if result.elements is not None:
             result.elements = self._read(result.elements, stream)
-        made = [array for value in result.outputs for array in arrays_of(value)]
+        given = {id(array.block) for array in read}  # what lies in an input was not written, and others may read it
+        made = [array for value in result.outputs for array in arrays_of(value) if id(array.block) not in given]
         stream.launched(reads=read, writes=[a for a in made if a.block.device is self.device])
         return result
+
+    def _call(self, batch: Batch) -> BatchResult:
+        """One call of the instance; again where memory was short, once what runs has ended."""
+        try:
+            return self._instance.execute(batch)
+        except Exception as error:
+            if not self._was_short(error):
+                raise
+        self.device.trim()
+        return self._instance.execute(batch)
+
+    def _was_short(self, error: Exception) -> bool:
+        """Whether it means that memory was short, and the stage may run again; raises what else it means. A function:
+        a name for an exception beside `as` keeps all frames below it alive."""
+        meant = self.device.driver.translated(error)
+        if meant is not error and not (isinstance(meant, MemoryError) and self._repeatable):
+            raise meant from error
+        return isinstance(meant, MemoryError) and self._repeatable
 
     def _read(self, elements: Elements, stream: Stream) -> Elements:
         """Elements of a stream, made on the device and read on the host: who takes them may be anywhere."""
@@ -226,9 +249,13 @@ class Site:
     def alone(self, batch: Batch) -> BatchResult:
         """One call outside of an engine's work, as a warm-up does; it has ended when this returns."""
         batch.stream = stream = self._bound or self.device.side
+        driver = self.device.driver
         with stream.use():
+            start = driver.mark(stream.handle)
             result = self.execute(batch)
+            end = driver.mark(stream.handle)
             stream.synchronize()
+        self.seconds = driver.elapsed(start, end)
         return result
 
     def _inputs(self, batch: Batch) -> Sequence[PortPlan | None]:

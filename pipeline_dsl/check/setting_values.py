@@ -90,9 +90,11 @@ def _read(spec: KeySpec, key: str, expr: syntax.Expr, scope: Scope, sink: Sink) 
 
 
 def word_of(expr: syntax.Expr) -> str:
-    """A bare word, `null` included; "" for anything else."""
+    """A bare word, `null`, `true` and `false` included; "" for anything else."""
     if isinstance(expr, syntax.Name):
         return expr.text
+    if isinstance(expr, syntax.Literal) and expr.kind == "bool":
+        return str(expr.value).lower()
     return "null" if isinstance(expr, syntax.Literal) and expr.kind == "null" else ""
 
 

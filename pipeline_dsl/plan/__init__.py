@@ -8,6 +8,7 @@ The executor reads nothing but this; `plan_text` prints it.
 from __future__ import annotations
 
 from .device_streams import OUTPUT, DeviceStreams, Transfer
+from .fused import Fed, FusedPlan, Given, Made, MemberPlan
 from .pipelines import AdmissionPolicy, InputPlan, Note, OutputPlan, PipelinePlan, Plan, RatePolicy
 from .stages import (
     AUTO,
@@ -61,12 +62,17 @@ __all__ = [
     "Control",
     "DeviceOverride",
     "DeviceStreams",
+    "Fed",
     "Form",
+    "FusedPlan",
+    "Given",
     "Gpu",
     "Hardware",
     "InputPlan",
     "LevelPolicy",
+    "Made",
     "MapPlan",
+    "MemberPlan",
     "Note",
     "OutputPlan",
     "PipelinePlan",

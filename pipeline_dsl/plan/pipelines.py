@@ -10,6 +10,7 @@ from pipeline_dsl.ir import Bound, Constant, Graph, ParamValue
 from pipeline_dsl.types import TensorType
 
 from .device_streams import DeviceStreams, Transfer
+from .fused import FusedPlan
 from .stages import Hardware, StagePlan
 from .steps import Slot, Step, regions
 
@@ -109,7 +110,7 @@ class Note:
     """Something `pipectl plan` says about a place (a node id, a stage, a pipeline)."""
 
     place: str
-    kind: Literal["batching", "control", "copy", "setting", "artifact"]
+    kind: Literal["batching", "run", "control", "copy", "setting", "artifact"]
     text: str
     bytes: int = 0
     """Per row, for a copy."""
@@ -129,6 +130,8 @@ class Plan:
     notes: tuple[Note, ...] = ()
     resources: Mapping[str, int] = field(default_factory=dict)
     """Units of shared resources that the profile says there are; at least the largest claim."""
+    fused: tuple[FusedPlan, ...] = ()
+    """Sets of steps that run as one; no step and no stage is in two of them."""
     serial: bool = False
     """For debugging: each device has one stream, and the host waits for it after each stage."""
     digest: str = ""

@@ -179,8 +179,8 @@ class StagePlan:
 
     @property
     def on_host(self) -> bool:
-        """Whether its tensors are numpy arrays."""
-        return self.device == "cpu"
+        """Whether it takes and gives numpy arrays: stages on the cpu, and those in processes of their own."""
+        return self.device == "cpu" or self.isolate
 
 
 def device_of(stage: StagePlan, instance: int) -> str:

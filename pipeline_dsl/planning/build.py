@@ -10,6 +10,7 @@ from pipeline_dsl.ir import Graph, Program
 from pipeline_dsl.plan import DeviceOverride, Hardware, PipelinePlan, Plan, StagePlan
 
 from .digest import digest
+from .fused import fused_plans
 from .notes import notes
 from .pipelines import pipeline_plan
 from .policies import totals
@@ -31,6 +32,7 @@ def build(program: Program, hardware: Hardware, device: DeviceOverride = "", *, 
     wired = {name: pipeline_plan(graph, program, table, shared) for name, graph in graphs.items()}
     stages = spread(table.plans, wired.values(), hardware)
     pipelines = {name: _placed(pipeline, stages, serial) for name, pipeline in wired.items()}
+    fused = fused_plans(pipelines.values(), stages)
     return Plan(
         stages=stages,
         pipelines=pipelines,
@@ -39,7 +41,8 @@ def build(program: Program, hardware: Hardware, device: DeviceOverride = "", *, 
         profile=program.schedule.profile,
         params=program.params,
         resources=totals(table.settings),
-        notes=notes(program, stages, pipelines, calls),
+        notes=notes(program, stages, pipelines, calls, fused),
+        fused=fused,
         serial=serial,
         digest=digest(program),
     )

@@ -1,7 +1,8 @@
 """What `pipectl plan` says beside the bare facts, in the order of stages and pipelines.
 
-`batching`: how a stage batches, or why it can not. `control`: what a construct does. `copy`: where data is copied,
-with bytes per row where sizes are known. `setting`: what each key of the profile changed, and where it was written.
+`batching`: how a stage batches, or why it can not. `run`: which steps run as one. `control`: what a construct does.
+`copy`: where data is copied, with bytes per row where sizes are known. `setting`: what each key of the profile changed,
+and where it was written.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 from pipeline_dsl.ir import Call, Program, Settings
 from pipeline_dsl.literals import duration
-from pipeline_dsl.plan import AUTO, Note, PipelinePlan, PortPlan, StagePlan
+from pipeline_dsl.plan import AUTO, FusedPlan, Note, PipelinePlan, PortPlan, StagePlan
 from pipeline_dsl.settings import DEFAULTS, Place
 from pipeline_dsl.sizes import Size
 from pipeline_dsl.types import Rows, Sized
@@ -20,11 +21,16 @@ from pipeline_dsl.units import bytes_text
 from .call_facts import fixed_ports, known_sizes
 from .control_notes import control_notes
 from .copies import copy_notes
+from .fused import fused_notes
 from .reading import value_text
 
 
 def notes(
-    program: Program, stages: Sequence[StagePlan], pipelines: Mapping[str, PipelinePlan], calls: Sequence[Call]
+    program: Program,
+    stages: Sequence[StagePlan],
+    pipelines: Mapping[str, PipelinePlan],
+    calls: Sequence[Call],
+    fused: Sequence[FusedPlan] = (),
 ) -> tuple[Note, ...]:
     """All notes of a plan. `calls` are the call sites that are left after the passes."""
     known = known_sizes(pipelines.values(), stages)
@@ -37,6 +43,7 @@ def notes(
             *keeping_notes(stage),
         )
     ]
+    found += fused_notes(fused, pipelines.values(), stages)
     found += [note for pipeline in pipelines.values() for note in control_notes(pipeline, stages)]
     found += [note for pipeline in pipelines.values() for note in copy_notes(pipeline, stages)]
     found += setting_notes(program, calls)

@@ -65,8 +65,15 @@ STAGE: tuple[KeySpec, ...] = (
     _stage("limit.priority", "int", 1, "turns: 2 has half as many executions as 1 where both wait", minimum=1),
     _stage("version", "int", None, "version of calls that pin none", words=("latest",)),
     _stage("versions", "ints", (), "versions that are kept loaded"),
-    _stage("graphs", "ints", (), "batch sizes that are captured as CUDA graphs", minimum=1),
-    _stage("fuse", "names", (), "stages that follow at once, on the same stream"),
+    _stage(
+        "graphs",
+        "ints",
+        None,
+        "rows of the batches that are captured as CUDA graphs before it is ready; without it, as they come",
+        words=("off",),
+        minimum=1,
+    ),
+    _stage("fuse", "names", None, "the only stages that may run as one with it; without it, any", words=("false",)),
     _stage("stream", "word", "own", "`shared`: the stream of its neighbours", words=("shared", "own")),
     _stage("memory", "share", None, "device memory it may take", minimum=1),
     _stage("pin", "bool", False, "host buffers are page-locked"),
@@ -89,7 +96,7 @@ STAGE: tuple[KeySpec, ...] = (
     _llm("speculative.tokens", "int", "tokens guessed at once", minimum=1),
 )
 
-_IDLE = ("graphs", "fuse", "stream", "memory", "pin", "accelerate")
+_IDLE = ("stream", "memory", "pin", "accelerate")
 
 
 def is_idle(key: str) -> bool:

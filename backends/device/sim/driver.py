@@ -72,6 +72,10 @@ class SimDriver:
         stream: SimStream | None = getattr(_here, "stream", None)
         return stream if stream is not None and stream.driver is self else 0
 
+    def translated(self, error: Exception) -> Exception:
+        """Its own exceptions say what they mean."""
+        return error
+
     def check_current(self, stream: SimStream, stage: str) -> None:
         """Nothing but `current` can change it here."""
 
@@ -250,7 +254,10 @@ class SimDriver:
         return int(data.actual.ctypes.data)
 
     def holds(self, value: Any) -> bool:
-        return isinstance(value, SimData | LibraryArray) and value.life.place == self.name
+        if not isinstance(value, SimData | LibraryArray):
+            return False
+        stream = value.life.stream
+        return stream is not None and stream.driver is self
 
     def adopt(self, value: Any) -> SimData:
         data: SimData = value.data if isinstance(value, LibraryArray) else value

@@ -92,13 +92,18 @@ class Capture:
             self.last = None
         streams = [stream, *self._streams]
         events: dict[int, SimEvent] = {}
-        for kind, branch, what in self.entries:
-            if kind == "op":
-                what(streams[branch])
-            elif kind == "record":
-                events[what] = simulation.record(streams[branch])
-            else:
-                stream.driver.wait(streams[branch], events[what])
-        for event in events.values():
-            simulation.recycle(event)
-        self.last = simulation.record(stream)
+        try:
+            for kind, branch, what in self.entries:
+                if kind == "op":
+                    what(streams[branch])
+                elif kind == "record":
+                    events[what] = simulation.record(streams[branch])
+                else:
+                    stream.driver.wait(streams[branch], events[what])
+        finally:  # a stage may raise where it is called again: what was issued before is joined all the same
+            for number, branch_stream in enumerate(streams[1:], -len(streams)):
+                events[number] = simulation.record(branch_stream)
+                stream.driver.wait(stream, events[number])
+            for event in events.values():
+                simulation.recycle(event)
+            self.last = simulation.record(stream)

@@ -45,6 +45,9 @@ class SimInstance:
     """One instance on a simulated device. `batch.stream` is the stream that it enqueues on; who calls it orders the
     inputs on it, and books that they were read and the outputs written (`Stream.order`, `Stream.launched`)."""
 
+    capturable = True
+    """What was captured is called again when the graph is launched."""
+
     def __init__(self, inner: Instance, name: str, config: InstanceConfig) -> None:
         self.inner = inner
         self.name = name

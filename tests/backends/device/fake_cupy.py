@@ -83,6 +83,7 @@ class World:
         self.clock = 0
         self._here = threading.local()
         self._next = 0x1000
+        self.pinned_limit = 1 << 32
         self.peered: set[tuple[int, int]] = set()
         self.capturing: dict[int, Capture] = {}
         self.events: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
@@ -501,6 +502,8 @@ def _memory(world: World, cupy: Any) -> None:
             world.call("hostAlloc")
             assert flags == 1, "page-locked for one device only"
             assert threading.get_ident() not in world.capturing, "page-locking while a graph is captured"
+            if size + sum(memory.size for memory in pinned.values()) > world.pinned_limit:
+                raise CUDARuntimeError(2)
             self.size, self._bytes = size, np.zeros(size, np.uint8)
             self.ptr = self._bytes.__array_interface__["data"][0]
             pinned[self.ptr] = self
@@ -574,6 +577,9 @@ def _arrays(world: World, cupy: Any) -> None:
         def __getitem__(self, key: Any) -> Any:
             base = np.lib.stride_tricks.as_strided(np.empty(1, self.dtype), self.shape, self.strides)
             return self._view(base[key], base)
+
+        def __len__(self) -> int:
+            return self.shape[0]
 
         def reshape(self, *shape: Any) -> Any:
             return ndarray(np.empty(self.shape, np.uint8).reshape(*shape).shape, self.dtype, self.data)

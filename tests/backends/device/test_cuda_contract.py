@@ -8,7 +8,7 @@ from threading import Thread
 import numpy as np
 import pytest
 
-from backends.device import Accelerator
+from backends.device import Accelerator, ops
 from backends.device.cuda import CudaDriver, CurrentChanged, check_current, driver, misplaced
 from backends.device.ops import concatenate, take
 from tests.backends.device.cuda_fixtures import fake_gpus, finish, got, put, real_driver
@@ -203,7 +203,8 @@ def test_a_captured_graph_is_replayed(gpu: CudaDriver):
     _, target = put(gpu, stream, np.zeros(16, np.int32))
 
     def double(out: object, read: object) -> None:
-        gpu.xp.concatenate([read, read], out=out)
+        out[:8] = read
+        out[8:] = read
 
     gpu.launch(stream, double, [target], [source])  # compiles
     finish(gpu, stream)
@@ -226,10 +227,17 @@ def test_a_captured_graph_is_replayed(gpu: CudaDriver):
 
 def test_memory_of_a_capture_is_the_graphs_own(gpu: CudaDriver):
     stream = gpu.open_stream(False)
+    _, other = put(gpu, stream, np.zeros(4096, np.uint8))
+
+    def fill(out: object) -> None:
+        out[...] = 1
+
+    gpu.launch(stream, fill, [other], [])  # compiles
+    finish(gpu, stream)
     gpu.begin_capture(stream)
     inside = gpu.allocate(4096, stream)
     address = gpu.address(gpu.view(inside, (4096,), np.dtype(np.uint8)))
-    gpu.launch(stream, lambda out: out.__setitem__(..., 1), [gpu.view(inside, (4096,), np.dtype(np.uint8))], [])
+    gpu.launch(stream, fill, [gpu.view(inside, (4096,), np.dtype(np.uint8))], [])
     gpu.free(inside, stream)
     graph = gpu.end_capture(stream)
     outside = [gpu.allocate(4096, stream) for _ in range(8)]
@@ -292,6 +300,35 @@ def test_arrays_of_other_libraries(gpu: CudaDriver):
     assert misplaced(data, "cuda:0") == ""
     assert not gpu.holds(np.zeros(3))
     assert "host's memory" in misplaced(np.zeros(3), "cuda:0")
+
+
+PADDED = np.array([[1, 2, 9], [3, 9, 9]], np.int32)
+LENGTHS = np.array([2, 1])
+OPERATIONS = {
+    "padded": (lambda x: ops.padded(x, LENGTHS, 3, 0), np.array([1, 2, 3], np.int32), [[1, 2, 0], [3, 0, 0]]),
+    "packed": (lambda x: ops.packed(x, LENGTHS), PADDED, [1, 2, 3]),
+    "filled_behind": (lambda x: ops.filled_behind(x, LENGTHS, 7), PADDED, [[1, 2, 7], [3, 7, 7]]),
+    "placed": (lambda x: ops.placed(x, [2, 0], 3, -1), np.array([5, 6], np.int32), [6, -1, 5]),
+    "in_corners": (
+        lambda x: ops.in_corners([x, x[:1]], (2,), 0, np.int32),
+        np.array([5, 6], np.int32),
+        [[5, 6], [5, 0]],
+    ),
+    "stack": (lambda x: ops.stack([x, x]), np.array([5, 6], np.int32), [[5, 6], [5, 6]]),
+    "many parts": (lambda x: concatenate([x] * 12), np.array([5, 6], np.int32), [5, 6] * 12),
+    "columns": (lambda x: ops.copied(x[:, 1:]), PADDED, [[2, 9], [9, 9]]),
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_the_operations_of_the_executor(gpu: CudaDriver, name: str):
+    operation, values, expected = OPERATIONS[name]
+    device = Accelerator(gpu)
+    with device.in_lane(0, 0).use():
+        landing = device.download(operation(device.upload(values)))
+    landing.event.synchronize()
+    assert landing.array.tolist() == expected
+    device.synchronize()
 
 
 def test_an_accelerator_over_it(gpu: CudaDriver):

@@ -246,6 +246,15 @@ def test_pinned_memory_that_is_short(world: World):
     finish(gpu, stream)
 
 
+def test_idle_slabs_go_before_pinned_memory_is_short(world: World):
+    gpu = driver(0)
+    world.pinned_limit = 4 << 20
+    gpu.pinned(2 << 20)
+    assert len(np.frombuffer(gpu.pinned(3 << 20), np.uint8)) == 3 << 20
+    with pytest.raises(MemoryError):
+        gpu.pinned(5 << 20)
+
+
 def test_looking_for_torch_never_imports_it(monkeypatch):
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     libraries.forget()
