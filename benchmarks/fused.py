@@ -1,4 +1,4 @@
-"""`python -m benchmarks.fused`: what one more device stage in a chain costs the host, run apart, as one, and as a graph.
+"""`python -m benchmarks.fused`: what one more device stage in a chain costs the host: apart, as one, or as a graph.
 
 The device does nothing (`null_device`), so that only the host's work is left. One request of 4 rows at a time; the cost
 of a stage is the difference of a chain of 10 and one of 2, divided by 8, as processor time of the whole process.
