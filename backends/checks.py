@@ -27,6 +27,7 @@ from .shapes import ROWS, Dims, Mismatch, RaggedDims, Sizes, check_bounds, dims_
 from .values import Ragged, Value
 
 _ndarray = np.ndarray
+_ARRAYS = (np.ndarray, DeviceArray)
 
 
 class OutputError(Exception):
@@ -151,15 +152,14 @@ class OutputCheck:
         return OutputError(self._stage.name, port.name, message)
 
     def _contiguous(self, value: Value) -> Value:
-        if type(value) is DeviceArray and not value.contiguous:
-            if self._on_copy is not None:
-                self._on_copy(value.nbytes, "contiguous")
-            return value.block.device.contiguous(value)
-        if type(value) is not _ndarray or value.flags.c_contiguous:
+        if type(value) is _ndarray:
+            if value.flags.c_contiguous:
+                return value
+        elif type(value) is not DeviceArray or value.contiguous:
             return value
         if self._on_copy is not None:
             self._on_copy(value.nbytes, "contiguous")
-        return np.ascontiguousarray(value)
+        return value.block.device.contiguous(value) if type(value) is DeviceArray else np.ascontiguousarray(value)
 
 
 class PortCheck:
@@ -190,28 +190,34 @@ class PortCheck:
         if self.port.form == "scalar":
             _check_scalar(value, self.port)
             return
+        parts: Sequence[Any] = (value,)
         if isinstance(value, Ragged) and self._ragged is not None:
-            parts: Sequence[Any] = value.parts()
+            parts = value.parts()
             wrong = next((r for r in parts if r.dtype != self._dtype), None)
             if wrong is not None:
                 raise Mismatch(f"{self.port.type} is expected, found rows of {wrong.dtype}")
-        elif isinstance(value, np.ndarray | DeviceArray) and self._dims is not None:
+            self._check_place(parts)
+        elif isinstance(value, _ARRAYS) and self._dims is not None:
             if value.dtype != self._dtype:
                 raise Mismatch(f"{self.port.type} is expected, found {describe(value)}")
-            parts = (value,)
+            if self._devices or type(value) is DeviceArray:
+                self._check_place(parts)
         else:
             wanted = "a Ragged" if self._dims is None else "an ndarray"
             raise Mismatch(f"{self.port.type} is expected as {wanted}, found {describe(value)}")
-        elsewhere = next((part for part in parts if not self.is_in_place(part)), None)
-        if elsewhere is not None:
-            here = " or ".join(sorted(self._devices)) or "the host"
-            found = f"on {elsewhere.device}" if type(elsewhere) is DeviceArray else "on the host"
-            raise Mismatch(f"{self.port.type} on {here} is expected, found {describe(elsewhere)} {found}")
         skipped = failed if self.port.type.has_rows else None
         if self._text is not None:
             _check_items(parts, self._text, skipped)
         elif self.port.type.dtype.name == "json":
             _check_json(parts, skipped)
+
+    def _check_place(self, parts: Sequence[Any]) -> None:
+        """Mismatch for an array that is elsewhere."""
+        for part in parts:
+            if not self.is_in_place(part):
+                here = " or ".join(sorted(self._devices)) or "the host"
+                there = part.device if type(part) is DeviceArray else "the host"
+                raise Mismatch(f"{self.port.type} on {here} is expected, found {describe(part)} on {there}")
 
     def is_in_place(self, array: Any) -> bool:
         """Whether an array is where the stage's results must be."""
@@ -254,7 +260,7 @@ def _names_of(ports: Sequence[PortPlan]) -> set[str]:
 
 
 def _check_scalar(value: Value, port: PortPlan) -> None:
-    if isinstance(value, np.ndarray | np.generic):
+    if isinstance(value, np.ndarray | np.generic | DeviceArray):
         raise Mismatch(f"{port.type} is expected as a Python value, found {describe(value)}")
     found = scalar(value, port.type.dtype)
     if port.type.dtype.name == "json":

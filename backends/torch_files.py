@@ -3,14 +3,12 @@
 `.pt2` is an archive of `torch.export`, whose loader falls back to plain pickle for some members; they are
 tried with the restricted unpickler first, and a file that needs more is refused. `.pt` and `.ts` are
 TorchScript. `.safetensors`, and a `.pt` or `.pth` of weights, are loaded into a module that the stage's
-`factory` builds. A `.pt2` that AOTInductor compiled is machine code: it is loaded where the stage says so, for the
-kind of device it was compiled for."""
+`factory` builds. What AOTInductor compiled is in `torch_compiled`."""
 
 from __future__ import annotations
 
 import io
 import json
-import os
 import warnings
 import zipfile
 from pathlib import Path
@@ -32,42 +30,7 @@ def exported_program(torch: Any, path: Path, stage: StagePlan) -> Any:
     try:
         return torch.export.load(path)
     except Exception as error:
-        raise _not_a_model(path, stage, error, "write it with torch.export.save") from error
-
-
-def compiled_package(path: Path, stage: StagePlan, device: str) -> Any:
-    """The model in a package of AOTInductor, for one caller at a time. BackendError if it is not one, or was compiled
-    for another kind of device.
-
-    Its code checks what it is given: torch leaves that out unless the environment says otherwise, which is set here,
-    since a wrong size would be read out of bounds."""
-    kind, _, index = device.partition(":")
-    found = _compiled_for(path, stage)
-    if found != kind:
-        text = f"stage `{stage.name}`: {path} was compiled for {found}, the stage runs on {device}"
-        raise BackendError(text, f"compile it on {kind}, or set `device = {'cpu' if found == 'cpu' else 'cuda(0)'}`")
-    os.environ.setdefault("AOTI_RUNTIME_CHECK_INPUTS", "1")
-    from torch._inductor import aoti_load_package
-
-    try:
-        return aoti_load_package(str(path), run_single_threaded=True, device_index=int(index) if index else -1)
-    except Exception as error:
-        hint = "compile it with this version of torch: torch._inductor.aoti_compile_and_package"
-        raise _not_a_model(path, stage, error, hint) from error
-
-
-def _compiled_for(path: Path, stage: StagePlan) -> str:
-    """The kind of device that a package says it was compiled for: `cpu`, `cuda`."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [n for n in archive.namelist() if n.endswith("_metadata.json") and "/aotinductor/" in n]
-            found = {json.loads(archive.read(name)).get("AOTI_DEVICE_KEY") for name in names} - {None}
-    except (zipfile.BadZipFile, ValueError, OSError) as error:
-        raise _not_a_model(path, stage, error, "write it with torch._inductor.aoti_compile_and_package") from error
-    if len(found) != 1:
-        text = f"stage `{stage.name}`: {path} is not a package compiled by AOTInductor for one kind of device"
-        raise BackendError(text, "write it with torch._inductor.aoti_compile_and_package, or leave out `compiled`")
-    return str(found.pop())
+        raise not_a_model(path, stage, error, "write it with torch.export.save") from error
 
 
 def script_module(torch: Any, path: Path, stage: StagePlan, device: str = "cpu") -> Any:
@@ -80,7 +43,7 @@ def script_module(torch: Any, path: Path, stage: StagePlan, device: str = "cpu")
             return torch.jit.load(str(path), map_location=device).eval()
     except Exception as error:
         hint = 'write it with torch.jit.save or torch.export.save; for weights alone give factory = "pkg.mod:build"'
-        raise _not_a_model(path, stage, error, hint) from error
+        raise not_a_model(path, stage, error, hint) from error
 
 
 def load_weights(torch: Any, module: Any, path: Path, stage: StagePlan, device: str = "cpu") -> None:
@@ -95,7 +58,7 @@ def load_weights(torch: Any, module: Any, path: Path, stage: StagePlan, device: 
     except ImportError as error:
         raise missing_library(stage, "safetensors", "torch", error) from error
     except Exception as error:
-        raise _not_a_model(path, stage, error, "only files of plain weights are read") from error
+        raise not_a_model(path, stage, error, "only files of plain weights are read") from error
     try:
         module.load_state_dict(weights)
     except (RuntimeError, TypeError, AttributeError) as error:
@@ -120,7 +83,7 @@ def _check_archive(torch: Any, path: Path, stage: StagePlan) -> None:
             for name in pickled:
                 _check_member(torch, archive.read(name), path, stage)
     except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
-        raise _not_a_model(path, stage, error, "write it with torch.export.save") from error
+        raise not_a_model(path, stage, error, "write it with torch.export.save") from error
 
 
 def _pickled_members(archive: zipfile.ZipFile, config: str) -> list[str]:
@@ -144,7 +107,8 @@ def _check_member(torch: Any, data: bytes, path: Path, stage: StagePlan) -> None
         raise BackendError(message, "export it again with tensors as its only constants and sample inputs") from error
 
 
-def _not_a_model(path: Path, stage: StagePlan, error: Exception, hint: str) -> BackendError:
+def not_a_model(path: Path, stage: StagePlan, error: Exception, hint: str) -> BackendError:
+    """What to say of a file that its library does not take."""
     return BackendError(f"stage `{stage.name}`: {path} is not a model that can be loaded: {_short(error)}", hint)
 
 

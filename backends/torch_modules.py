@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline_dsl.plan import StagePlan
+from pipeline_dsl.plan import PortPlan, StagePlan
 
 from .artifact import disagreement, keys_of
 from .base import BackendError
 from .importer import acquire, release
 from .signature import place_of
-from .torch_files import EXPORTED, SCRIPTED, WEIGHTS, compiled_package, exported_program, load_weights, script_module
+from .torch_compiled import compiled_package, read_package
+from .torch_files import EXPORTED, SCRIPTED, WEIGHTS, exported_program, load_weights, script_module
 
 ARGUMENTS = ("factory", "compiled", "version", "versions")
 """Of the backend; others are the factory's."""
@@ -31,7 +32,11 @@ def load_module(torch: Any, path: Path, stage: StagePlan, device: str) -> Loaded
     """What a stage's file holds, on a device (`cpu`, `cuda:1`), ready to be called. BackendError if it is no model, or
     disagrees with the signature."""
     if stage.arguments.get("compiled"):
-        return Loaded(compiled_package(path, stage, device), True)
+        package = read_package(path, stage)
+        for position, (dtype, sizes) in package.inputs.items():
+            if position < len(stage.inputs):
+                _check_sizes(stage.inputs[position], dtype, sizes, path, stage)
+        return Loaded(compiled_package(package, path, stage, device), True)
     if "factory" in stage.arguments:
         return Loaded(_built(torch, path, stage, device), True)
     if path.suffix in EXPORTED:
@@ -114,15 +119,15 @@ def _check_program(torch: Any, program: Any, path: Path, stage: StagePlan) -> No
     for port, name in zip(stage.inputs, names):
         value = values.get(name)
         if isinstance(value, torch.Tensor):
-            _check_sizes(port, value, path, stage)
+            sizes = [n if isinstance(n, int) else None for n in value.shape]
+            _check_sizes(port, str(value.dtype).removeprefix("torch."), sizes, path, stage)
 
 
-def _check_sizes(port: Any, value: Any, path: Path, stage: StagePlan) -> None:
-    sizes = [n if isinstance(n, int) else None for n in value.shape]
-    dtype = str(value.dtype).removeprefix("torch.")
+def _check_sizes(port: PortPlan, dtype: str, sizes: Sequence[int | None], path: Path, stage: StagePlan) -> None:
+    """`dtype`: empty where it is not known."""
     shown = f"{dtype}[{', '.join('?' if n is None else str(n) for n in sizes)}]"
     text = f"port `{port.name}` is {port.type}, {path} was exported for {shown}"
-    if dtype != str(port.type.dtype.numpy):
+    if dtype and dtype != str(port.type.dtype.numpy):
         raise disagreement(stage, text, "change the signature, or export the model again")
     if port.type.has_rest or port.form == "packed":
         return

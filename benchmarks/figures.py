@@ -185,6 +185,15 @@ def alternate(left: Callable[[], float], right: Callable[[], float], times: int 
     return statistics.median(p[0] for p in pairs), statistics.median(p[1] for p in pairs)
 
 
+def by_turns(left: Callable[[], float], right: Callable[[], float], times: int = 15) -> tuple[float, float, float]:
+    """The median of left over right, both measured one directly after the other, and the medians of each.
+
+    What else the machine does meets both of a pair, and spoils some of the pairs only."""
+    pairs = [(left(), right()) for _ in range(times)]
+    ratio = statistics.median(a / b for a, b in pairs)
+    return ratio, statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs)
+
+
 def chain_efficiency() -> Figure:
     """Batches of 32 rows through four stages of 100 us, eight in flight, against calling the functions in a loop."""
     work = one_product(150e-6)

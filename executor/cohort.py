@@ -29,13 +29,14 @@ class Layout:
 
     __slots__ = ("_cuts", "_members", "_requests", "_seen", "deadline_ns", "executions", "owners")
 
-    def __init__(self, owners: tuple[Element, ...]) -> None:
+    def __init__(self, owners: tuple[Element, ...], requests: int | None = None) -> None:
+        """`requests`: how many its elements are, or are parts of, where that is known."""
         self.owners = owners
         self.executions: list[Fields] = []
         """What ran for all of them together: the fields of `request.Execution`."""
         self._cuts: dict[tuple[int, int], Layout] | None = None
         self._members: frozenset[Element] | None = None
-        self._requests: int | None = None
+        self._requests = requests
         self._seen = -1
         self.deadline_ns = NEVER
         """The earliest of its elements'; NEVER if none has one."""

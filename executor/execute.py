@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from backends.base import Batch, BatchResult, StageDied
+from backends.device import DeviceLost
 from backends.process import StageHung
 from backends.streams import Reader
 from backends.values import InvalidInput, Value
@@ -317,7 +318,7 @@ class Run:
     def _broken(self, parts: list[Part], error: Exception, again: bool) -> None:
         """A batch raised: run it again, halve it, or fail all of it."""
         requests = sum(len(c) for _, c, _ in parts)
-        if self.stage.repeatable and not isinstance(error, StageHung):
+        if self.stage.repeatable and not isinstance(error, StageHung | DeviceLost):
             if isinstance(error, StageDied) and not again and self.budget.spend():
                 self._again(parts)
                 return
@@ -347,6 +348,8 @@ class Run:
             return InvalidArgument(str(error))
         if isinstance(error, StageHung):
             return DeadlineExceeded(str(error))
+        if isinstance(error, DeviceLost):
+            return StageUnavailable(str(error))
         if isinstance(error, StageDied):
             why = "" if self.stage.repeatable else "; not run again, because the stage is `effects = once`"
             return StageUnavailable(f"{error}{why}")
@@ -364,6 +367,8 @@ class Run:
         error.node = error.node or place
         error.instance = self.slot.index
         error.request_id = owner.id
+        if isinstance(cause, MemoryError):
+            cause.__traceback__ = None  # its frames hold what there is no room for
         if cause is not error:
             error.__cause__ = cause
         self.stage.stats(place, self.slot).failed(error.reason)

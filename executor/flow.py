@@ -177,11 +177,7 @@ class Flow:
     def _launch(self, stage: StageRuntime, slot: Slot, site: Site, entries: list[Entry]) -> None:
         """Worker: run a group on a device, as far as that can be done without waiting for it."""
         assert self.reaper is not None, "nothing runs on a device"
-        try:
-            launch = site.run(slot, entries, self.gpu_time)
-        except DeviceLost as error:
-            self._lost(site, error)
-            raise
+        launch = site.run(slot, entries, self.gpu_time)
         with self.lock:
             site.flying += 1
             site.device.flying += 1
@@ -195,8 +191,6 @@ class Flow:
         if error is None:
             site.book(launch, now)
         else:
-            if isinstance(error, DeviceLost):
-                self._lost(site, error)
             for parts, *_ in launch.batches:
                 for node, cohort, _ in parts:
                     self._device_failed(node, cohort.layout.owners, error)
@@ -210,17 +204,10 @@ class Flow:
         if late:
             self.end(late)
 
-    def _lost(self, site: Site, error: DeviceLost) -> None:
-        """A device can not be used any more."""
-        site.device.lost = site.device.lost or error
-
     def _device_failed(self, node: Node, owners: Sequence[Element], cause: Exception) -> None:
         """End elements for work that failed on a device after it was launched."""
-        lost = isinstance(cause, DeviceLost)
-        kind = StageUnavailable if lost else StageFailed
+        kind = StageUnavailable if isinstance(cause, DeviceLost) else StageFailed
         text = f"its device failed: {type(cause).__name__}: {cause}"
-        if lost:
-            text += "; the device can be used again by a new process only"
         ended: Ends = []
         for owner in owners:
             if not owner.done:

@@ -130,6 +130,23 @@ def forget(element: Element, after: Aftermath) -> None:
     element.scopes = None
 
 
+def leave_together(children: Sequence[Child], scopes: Sequence[Scope], layout: Layout) -> None:
+    """All children of scopes have ended, in a layout that most of them were in from their beginning, and in no other.
+
+    What ran for those is told to each parent once, not by each child."""
+    for child in children:
+        if len(child.layouts) == 1 and child.runs is None:
+            child.layouts = []
+        else:
+            child.leave()
+    ran = layout.executions
+    for scope in scopes:
+        if ran and not scope.silent:
+            if scope.parent.runs is None:
+                scope.parent.runs = {}
+            scope.parent.runs[id(ran)] = ran
+
+
 class Opening:
     """A layout of parents, and the layout of all their children that entered together.
 

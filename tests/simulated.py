@@ -42,7 +42,8 @@ def on_simulator(
     def init(self: Engine, plan: Plan, *args: Any, **kwargs: Any) -> None:
         original(self, replace(moved(plan, place), serial=serial), *args, **kwargs)
 
-    with monkeypatch.context() as patch, use(Simulation(crc32(name.encode()), **settings)) as simulation:
+    made = Simulation(crc32(name.encode()), **{"host_orders": "none", **settings})
+    with monkeypatch.context() as patch, use(made) as simulation:
         patch.setattr(Engine, "__init__", init)
         yield simulation
         simulation.check()

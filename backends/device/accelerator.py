@@ -9,6 +9,7 @@ All of it is one class for CUDA and the simulator; what differs is in their `Dri
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from math import prod
@@ -63,8 +64,6 @@ class Accelerator:
         """Bytes that batches under way may hold before doors close; 0: any number."""
         self.flying = 0
         """Batches under way; changed by the engines that launch them."""
-        self.lost: DeviceLost | None = None
-        """Why it can not be used any more."""
         self._streams: dict[tuple[int, bool], Stream] = {}
         self._count = 0
         self.side = self.stream()
@@ -81,6 +80,11 @@ class Accelerator:
 
     def __repr__(self) -> str:
         return f"Accelerator({self.name})"
+
+    @property
+    def lost(self) -> DeviceLost | None:
+        """Why it can not be used any more; None while it can."""
+        return self.driver.lost
 
     # ---- streams
 
@@ -138,16 +142,14 @@ class Accelerator:
             self.peak_bytes = max(self.peak_bytes, self.held_bytes)
 
     def _allocate(self, nbytes: int, stream: Stream) -> Any:
-        try:
+        with contextlib.suppress(MemoryError):
             return self.driver.allocate(nbytes, stream.handle)
-        except MemoryError:
-            self.trim()
-        try:
+        self.trim()
+        with contextlib.suppress(MemoryError):
             return self.driver.allocate(nbytes, stream.handle)
-        except MemoryError as error:
-            used, total = self.memory()
-            text = f"{self.name} has no {nbytes:,} bytes left: {used:,} of {total:,} are in use"
-            raise MemoryError(f"{text}, {self.live_bytes:,} of them by batches under way") from error
+        used, total = self.memory()
+        text = f"{self.name} has no {nbytes:,} bytes left: {used:,} of {total:,} are in use"
+        raise MemoryError(f"{text}, {self.held_bytes:,} of them by batches under way")
 
     def adopt(self, value: Any, stream: Stream | None = None, dtype: Any = None) -> DeviceArray:
         """An array that another library allocated and wrote on `stream`, without a copy.

@@ -44,6 +44,13 @@ class Driver(Protocol):
     xp: Any
     """The module that computes on its data: cupy, or numpy."""
 
+    @property
+    def lost(self) -> DeviceLost | None:
+        """Why it can not be used any more; None while it can."""
+
+    def translated(self, error: Exception) -> Exception:
+        """What an exception of a stage's code means: MemoryError, DeviceLost, or itself."""
+
     # ---- streams
 
     def open_stream(self, high_priority: bool) -> Handle:

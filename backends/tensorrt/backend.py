@@ -16,6 +16,7 @@ from pipeline_dsl.plan import StagePlan
 from . import cache, memory
 from .build import Network, Options, build, parse
 from .engine import Engine, Engines, deserialize
+from .errors import EngineError
 from .instance import TensorrtInstance
 from .library import PLAIN, Library, library
 from .ports import refuse_unsupported, slots_of
@@ -42,6 +43,7 @@ class TensorrtBackend:
         """An instance on the CUDA device of `config`. BackendError if the library or the device is missing, the file
         can not be read or run, or disagrees with the signature. Building an engine may take minutes."""
         _refuse_keys(stage)
+        memory.refuse_others(config.device, stage)
         refuse_unsupported(stage)
         found = library(str(stage.arguments.get("library", self._module)), stage)
         path = artifact_path(stage)
@@ -50,7 +52,10 @@ class TensorrtBackend:
         with stream.use():
             engine = self._engine(found, path, stage, config.device)
             slots = slots_of(stage, path, engine)
-            return TensorrtInstance(engine, slots, stage, config, stream)
+            try:
+                return TensorrtInstance(engine, slots, stage, config, stream)
+            except EngineError as error:
+                raise BackendError(str(error)) from error
 
     def _engine(self, found: Library, path: Path, stage: StagePlan, device: str) -> Engine:
         content = path.read_bytes()

@@ -88,11 +88,16 @@ class Context:
             raise error
         self._settled = True
 
+    @property
+    def settled(self) -> bool:
+        """Whether the shapes and the profile that are set have run: a launch that is captured must not be their
+        first."""
+        return self._settled
+
     def capturable(self) -> bool:
-        """Whether a launch with the shapes of the last one may be captured: they have run once, and the library, where
-        it can be asked, agrees."""
+        """What the library says of capturing, where it can be asked."""
         ask = getattr(self._raw, "is_stream_capturable", None)
-        return self._settled and (ask is None or bool(ask(memory.number(self._stream))))
+        return ask is None or bool(ask(memory.number(self._stream)))
 
     def close(self) -> None:
         """Wait for what was launched, and free the context."""

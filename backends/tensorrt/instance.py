@@ -46,14 +46,26 @@ class TensorrtInstance:
         self._allocator = allocator_type(engine.library.trt)
         self._nothing = memory.empty((memory.ALIGNMENT,), "uint8", stream)
         """What stands for arrays without items, which have no address."""
-        self._synchronous = not engine.on_host.isdisjoint(s.tensor.name for s in (*self._inputs, *self._outputs))
-        self._dependent = False
-        """An output's size depends on data; known after the first run."""
+        self._waits = bool(engine.on_host) or any(slot.port.form == "scalar" for slot in self._outputs)
+        """Some values are read on the host."""
+        self._dependent = self._depends_on_data(stream)
+        """An output's size is known only once it was made."""
+
+    @property
+    def asynchronous(self) -> bool:
+        """Whether `execute` returns without waiting for the device. The library itself waits where an output's size
+        depends on data."""
+        return not self._waits and not self._dependent
 
     @property
     def capturable(self) -> bool:
-        """Whether a run with the shapes of the last one may be captured in a CUDA graph."""
-        return not self._synchronous and not self._dependent and self._context.capturable()
+        """Whether runs may be captured in a CUDA graph, each after one of the same shapes that was not (`settled`)."""
+        return self.asynchronous and self._context.capturable()
+
+    @property
+    def settled(self) -> bool:
+        """Whether the shapes of the last run have run: the next one of these shapes may be captured."""
+        return self._context.settled
 
     def execute(self, batch: Batch) -> BatchResult:
         """Enqueue one run. Outputs are ready on the batch's stream; without one, when this returns.
@@ -74,6 +86,16 @@ class TensorrtInstance:
         with self._stream.use():
             self._context.close()
         del self._context, self._engine, self._nothing
+
+    def _depends_on_data(self, stream: Any) -> bool:
+        """Asked with the shapes that the first profile is tuned for. Engines that read sizes on the host can not be
+        asked without them, and wait for the device anyway."""
+        if self._engine.on_host or not self._engine.profiles:
+            return False
+        shapes = {name: tuple(r.best for r in ranges) for name, ranges in self._engine.profiles[0].items()}
+        self._context.shape(shapes, stream)
+        self._context.infer()
+        return any(-1 in self._context.shape_of(slot.tensor.name) for slot in self._outputs)
 
     # ---- one run
 
@@ -145,7 +167,6 @@ class TensorrtInstance:
         context, name = self._context, slot.tensor.name
         shape, dtype = context.shape_of(name), DTYPES[slot.tensor.dtype].numpy
         if -1 in shape:
-            self._dependent = True
             allocator = self._allocator(stream)
             context.allocate(name, allocator)
             return allocator

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from backends.base import BackendError
-from backends.device import Accelerator, DeviceArray, device
+from backends.device import DeviceArray
 from backends.device.array import storage
+from backends.placement import host_or_cuda
 from pipeline_dsl.plan import StagePlan
 
 ALIGNMENT = 256
@@ -23,17 +24,18 @@ _MAJOR, _MINOR = 75, 76
 """Numbers of the compute capability among the attributes of the CUDA driver."""
 
 
-def open_stream(name: str, stage: StagePlan) -> Any:
-    """A stream of a device. BackendError if the device is no CUDA device, or can not be used."""
+def refuse_others(name: str, stage: StagePlan) -> None:
+    """BackendError for a device that is no CUDA device."""
     if not name.startswith("cuda:"):
         message = f"stage `{stage.name}`: backend `{stage.backend}` runs on a CUDA device, not on {name}"
         raise BackendError(message, "set `device = cuda(0)` for it, or use onnx(..) with the model it was built from")
-    try:
-        place = device(name)
-    except BackendError as error:
-        raise BackendError(f"stage `{stage.name}`: {error}", error.hint) from error
-    assert isinstance(place, Accelerator), "its name says that it is one"
-    return place.stream()
+
+
+def open_stream(name: str, stage: StagePlan) -> Any:
+    """A stream of a CUDA device. BackendError if the device can not be used."""
+    found = host_or_cuda(stage, name)
+    assert found is not None, "a CUDA device is no host"
+    return found.stream()
 
 
 def capability(name: str) -> str:

@@ -35,7 +35,8 @@ class ItemScope(Placed):
     def begin(self, count: int) -> list[Child]:
         """The next items."""
         lo, self.next = self.next, self.next + count
-        children = [Child(self, i, self.parent.deadline_ns) for i in range(lo, lo + count)]
+        deadline_ns = self.parent.deadline_ns
+        children = [Child(self, i, deadline_ns) for i in range(lo, lo + count)]
         self.live.update(children)
         return children
 

@@ -15,14 +15,14 @@ from typing import cast
 
 import numpy as np
 
-from executor.cohort import Cohort, Layout
+from executor.cohort import NEVER, Cohort, Layout
 from executor.columns import Column, Copies, Items, Offsets, Stack, offsets_of
 from executor.element import Child, Element
 from executor.errors import InvalidArgument
 from executor.join import Columns, Part, gather
 from executor.node import Arguments, Going, Node
 from executor.passage import Passage
-from executor.scope import Opening, Scope, parents
+from executor.scope import Opening, Scope, leave_together, parents
 from executor.wiring import Wirer
 from pipeline_dsl.plan import MapPlan, Step
 
@@ -79,6 +79,9 @@ class Map(Node):
 
     def _refuse(self, cohort: Cohort, counts: list[list[int]], passage: Passage) -> list[int]:
         """End elements whose sources differ in size, or are too large; the others."""
+        most = NEVER if self.maximum is None else self.maximum
+        if len(counts) == 1 and max(counts[0]) <= most:
+            return list(range(len(cohort)))
         good = []
         for i, sizes in enumerate(zip(*counts)):
             if any(n != sizes[0] for n in sizes):
@@ -118,7 +121,7 @@ class Map(Node):
             scope.opening = opening
             scope.next = 0
             children += scope.begin(scope.count)
-        inner = Layout(tuple(children))
+        inner = Layout(tuple(children), cohort.layout.requests)
         with passage.flow.lock:
             opening.enter(inner)
         return self.body.edges, inner, (*sources, *self._captured(cohort.columns, counts))
@@ -234,8 +237,7 @@ class Fold(Node):
     def _as_it_went(self, outer: Layout, scopes: Sequence[ItemScope], cohort: Cohort, passage: Passage) -> Going:
         """All that entered together have come back together."""
         node = self.construct
-        for child in cast(Sequence[Child], cohort.layout.owners):
-            child.leave()
+        leave_together(cast(Sequence[Child], cohort.layout.owners), scopes, cohort.layout)
         copies = Copies()
         offsets = offsets_of([s.count for s in scopes])
         columns = [fold(cast(Column, c), offsets, kind, copies) for c, kind in zip(cohort.columns, node.kinds)]

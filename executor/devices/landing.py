@@ -42,13 +42,17 @@ class Landings:
         for flight in flights.values():
             copies.copied(flight.nbytes, "to_host")
 
+        events = [event for flight in flights.values() for event in flight.events]
+        layout, devices = cohort.layout, {event.stream.device for event in events}
+
         def passed(error: Exception | None) -> None:
             if error is None:
                 for i, flight in flights.items():
                     columns[i] = flight.landed()
-            arrived(Cohort(cohort.layout, tuple(columns)), error)
+            for device in devices:  # what was copied is let go now, not with the next batch
+                device.sweep()
+            arrived(Cohort(layout, tuple(columns)), error)
 
-        events = [event for flight in flights.values() for event in flight.events]
         self._reaper.watch(events[-1], passed) if _in_order(events) else self._all(events, passed)
         return True
 

@@ -150,7 +150,7 @@ class Site:
             slot.run.run(entries)
             if span is not None:
                 span.end()
-                stream.launched()  # an event of before is not behind that
+                stream.launched()  # an event that was recorded before is not behind the end of the span
             event = stream.record()
         if self.serial:
             event.synchronize()
@@ -199,19 +199,32 @@ class Site:
         batch.inputs = tuple([self._placed(v, p, stream) for v, p in zip(batch.inputs, self._inputs(batch))])
         read = [array for value in batch.inputs for array in arrays_of(value)]
         stream.order(reads=read)
-        try:
-            result = self._instance.execute(batch)
-        except MemoryError:
-            if not self._repeatable:
-                raise
-            self.device.trim()
-            result = self._instance.execute(batch)
+        result = self._call(batch)
         self.device.driver.check_current(stream.handle, self.stage)
         if result.elements is not None:
             result.elements = self._read(result.elements, stream)
-        made = [array for value in result.outputs for array in arrays_of(value)]
+        given = {id(array.block) for array in read}  # what lies in an input was not written, and others may read it
+        made = [array for value in result.outputs for array in arrays_of(value) if id(array.block) not in given]
         stream.launched(reads=read, writes=[a for a in made if a.block.device is self.device])
         return result
+
+    def _call(self, batch: Batch) -> BatchResult:
+        """One call of the instance; again where memory was short, once what runs has ended."""
+        try:
+            return self._instance.execute(batch)
+        except Exception as error:
+            if not self._was_short(error):
+                raise
+        self.device.trim()
+        return self._instance.execute(batch)
+
+    def _was_short(self, error: Exception) -> bool:
+        """Whether it means that memory was short, and the stage may run again; raises what else it means. A function:
+        a name for an exception beside `as` keeps all frames below it alive."""
+        meant = self.device.driver.translated(error)
+        if meant is not error and not (isinstance(meant, MemoryError) and self._repeatable):
+            raise meant from error
+        return isinstance(meant, MemoryError) and self._repeatable
 
     def _read(self, elements: Elements, stream: Stream) -> Elements:
         """Elements of a stream, made on the device and read on the host: who takes them may be anywhere."""

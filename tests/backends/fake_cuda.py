@@ -52,6 +52,9 @@ class FakeDriver:
         finally:
             self.current_stream = before
 
+    def check_current(self, stream, stage):
+        """A stage has no way to leave another stream current here."""
+
     def address_of(self, stream):
         return stream
 

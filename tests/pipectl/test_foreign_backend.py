@@ -56,6 +56,6 @@ def test_one_that_is_not_installed_is_a_mistake(tmp_path: Path) -> None:
 
 def test_one_of_a_later_version_says_so(tmp_path: Path) -> None:
     path = tmp_path / "p.pipe"
-    path.write_text(TEXT.format(call='tensorrt("x.plan")'))
-    with pytest.raises(pipectl.LoadError, match="backend `tensorrt` is not part of this version"):
+    path.write_text(TEXT.format(call='triton("x")'))
+    with pytest.raises(pipectl.LoadError, match="backend `triton` is not part of this version"):
         pipectl.load(path)

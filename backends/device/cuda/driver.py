@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from backends.device.driver import DeviceLost
 from backends.values import Array
 
 from . import copies, foreign
@@ -46,7 +47,11 @@ class CudaDriver:
             return nullcontext()
         return _Device(self._runtime, self.index)
 
-    def translated(self, error: BaseException) -> BaseException:
+    @property
+    def lost(self) -> DeviceLost | None:
+        return self.health.lost
+
+    def translated(self, error: Exception) -> Exception:
         """What to raise for a stage's exception: MemoryError, DeviceLost (from then on at every call), or itself."""
         return self.health.translated(error)
 

@@ -68,7 +68,7 @@ class Health:
         if self.lost is not None:
             raise DeviceLost(*self.lost.args)
 
-    def translated(self, error: BaseException) -> BaseException:
+    def translated(self, error: Exception) -> Exception:
         """What to raise for an exception that work on the device ended with; itself, if it says all there is to say."""
         if isinstance(error, DeviceLost | MemoryError) or not isinstance(error, RuntimeError):
             return error
@@ -84,7 +84,7 @@ class Health:
             return DeviceLost(*self.lost.args)
         return error
 
-    def reraise(self, error: BaseException) -> None:
+    def reraise(self, error: Exception) -> None:
         """Raise what it means, if that is something else."""
         meant = self.translated(error)
         if meant is not error:

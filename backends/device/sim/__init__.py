@@ -13,8 +13,9 @@ from contextlib import contextmanager
 
 import backends.device
 
-from .driver import LibraryArray, SimDriver
+from .driver import SimDriver
 from .errors import RaceError, WrongValue
+from .library import LibraryArray
 from .simulation import Settings, Simulation
 
 __all__ = ["LibraryArray", "RaceError", "Settings", "SimDriver", "Simulation", "WrongValue", "driver", "use"]

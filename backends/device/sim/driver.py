@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from threading import local
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,14 @@ from backends.device.driver import DeviceLost, Driver
 from backends.values import Array
 
 from .data import SimData
-from .errors import RaceError, WrongValue
+from .errors import RaceError
 from .graph import Capture
-from .memory import Life, same_bytes
+from .library import LibraryArray
+from .memory import Life
 from .pinned import expected, over
 from .pool import Pool
 from .queue import Op, SimEvent, SimStream, merge
+from .work import Download, Upload, Work
 
 if TYPE_CHECKING:
     from .simulation import Simulation
@@ -69,6 +71,10 @@ class SimDriver:
         set."""
         stream: SimStream | None = getattr(_here, "stream", None)
         return stream if stream is not None and stream.driver is self else 0
+
+    def translated(self, error: Exception) -> Exception:
+        """Its own exceptions say what they mean."""
+        return error
 
     def check_current(self, stream: SimStream, stage: str) -> None:
         """Nothing but `current` can change it here."""
@@ -248,7 +254,10 @@ class SimDriver:
         return int(data.actual.ctypes.data)
 
     def holds(self, value: Any) -> bool:
-        return isinstance(value, SimData | LibraryArray) and value.life.place == self.name
+        if not isinstance(value, SimData | LibraryArray):
+            return False
+        stream = value.life.stream
+        return stream is not None and stream.driver is self
 
     def adopt(self, value: Any) -> SimData:
         data: SimData = value.data if isinstance(value, LibraryArray) else value
@@ -341,92 +350,3 @@ class SimDriver:
         with self.simulation.lock:
             if self.lost is None:
                 self.pool.trim()
-
-
-class Work:
-    """A function of arrays, at its two times: `begin` on ideal bytes when it is issued, `end` on actual ones."""
-
-    __slots__ = ("reads", "run", "writes")
-
-    def __init__(self, run: Callable[..., None], writes: Sequence[SimData], reads: Sequence[SimData]) -> None:
-        self.run = run
-        self.writes = writes
-        self.reads = reads
-
-    def begin(self) -> None:
-        self.run(*[w.ideal for w in self.writes], *[r.ideal for r in self.reads])
-
-    def end(self) -> None:
-        self.run(*[w.actual for w in self.writes], *[r.actual for r in self.reads])
-
-    def again(self) -> Work:
-        """For another launch of a captured graph."""
-        return self
-
-
-class Upload(Work):
-    """A copy from the host."""
-
-    __slots__ = ("expected", "source")
-
-    def __init__(self, target: SimData, source: Array, expected: Array) -> None:
-        super().__init__(np.copyto, [target], [])
-        self.source = source
-        self.expected = expected
-        """What the source holds in program order."""
-
-    def begin(self) -> None:
-        np.copyto(self.writes[0].ideal, self.expected)
-
-    def end(self) -> None:
-        np.copyto(self.writes[0].actual, self.source)
-        if not same_bytes(self.source, self.expected):
-            raise RaceError(
-                f"a host array of shape {list(self.source.shape)} changed before its copy to the device ran; "
-                "leave it alone until the event behind the copy has passed"
-            )
-
-
-class Download(Work):
-    """A copy to the host."""
-
-    __slots__ = ("expected", "ideal", "simulation", "target")
-
-    def __init__(self, simulation: Simulation, target: Array, ideal: Array, source: SimData) -> None:
-        super().__init__(np.copyto, [], [source])
-        self.simulation = simulation
-        self.target = target
-        self.ideal = ideal
-
-    def begin(self) -> None:
-        np.copyto(self.ideal, self.reads[0].ideal)
-        self.expected = self.ideal.copy()
-
-    def end(self) -> None:
-        np.copyto(self.target, self.reads[0].actual)
-        if not same_bytes(self.target, self.expected) and not self.simulation.lost:
-            raise WrongValue(
-                f"a copy of {self.reads[0]} to the host brings other bytes than work in the order of issue gives"
-            )
-
-
-class LibraryArray:
-    """An array of another library, in simulated memory that the library frees when nobody refers to it."""
-
-    def __init__(self, driver: SimDriver, data: SimData, stream: SimStream) -> None:
-        self.driver = driver
-        self.data = data
-        self.life = data.life
-        self.stream = stream
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.data.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.data.dtype
-
-    def __del__(self) -> None:
-        with suppress(RaceError):  # noted, and nobody to raise to
-            self.driver.free(self.life, self.stream)

@@ -28,10 +28,11 @@ from backends.values import Array, Ragged, Value
 from pipeline_dsl.plan import StagePlan
 
 from .data import SimData
-from .driver import SimDriver, Work
+from .driver import SimDriver
 from .errors import WrongValue
 from .memory import POISON, same_bytes
 from .simulation import Simulation
+from .work import Work
 
 
 def load(stage: StagePlan, config: InstanceConfig, backend: Backend) -> Instance:

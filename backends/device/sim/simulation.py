@@ -277,7 +277,7 @@ class Simulation:
         with self.lock:
             self.run_all()
             working = [driver for driver in self.drivers.values() if driver.lost is None]
-            found = [repr(life) for driver in working for life in driver.pool.lives]
+            found = [repr(life) for driver in working for life in [*driver.pool.lives]]
             found += [repr(life) for life in self.slabs.lives]
             if events and self.events_live:
                 found.append(f"{self.events_live} events")

@@ -13,7 +13,7 @@ FAKE = "tests.backends.tensorrt.fake_tensorrt"
 def gpu(monkeypatch, tmp_path):
     """The device that `cuda:0` stands for."""
     made = accelerator()
-    monkeypatch.setattr(memory, "device", lambda name: made)
+    monkeypatch.setattr("backends.device.device", lambda name: made)
     monkeypatch.setattr(memory, "capability", lambda name: trt.CAPABILITY)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     trt.reset()

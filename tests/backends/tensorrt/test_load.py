@@ -82,7 +82,7 @@ def test_a_device_that_can_not_be_used(backend, tmp_path, monkeypatch):
     def broken(name):
         raise BackendError(f"device `{name}` has no driver", "install one")
 
-    monkeypatch.setattr(memory, "device", broken)
+    monkeypatch.setattr("backends.device.device", broken)
     found = refused(backend, planned(doubling(tmp_path / "m.onnx")))
     assert found == ("stage `s`: device `cuda:0` has no driver", "install one")
 
@@ -103,6 +103,41 @@ def test_importing_the_backend_imports_no_library():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "set()"
+
+
+class Driver:
+    """`libcuda.so.1`, or what of it is called."""
+
+    def __init__(self, status=0):
+        self.status = status
+
+    def cuInit(self, flags):
+        return self.status
+
+    def cuDeviceGet(self, handle, ordinal):
+        handle._obj.value = 40 + ordinal
+        return 0
+
+    def cuDeviceGetAttribute(self, value, attribute, handle):
+        value._obj.value = {75: 9, 76: handle.value - 40}[attribute]
+        return 0
+
+
+def test_the_compute_capability_is_the_drivers_word(monkeypatch):
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: Driver())
+    assert memory.capability("cuda:1") == "9.1"
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: Driver(35))
+    with pytest.raises(RuntimeError, match="the CUDA driver answers with error 35 for cuda:0"):
+        memory.capability("cuda:0")
+
+
+def test_a_machine_without_a_driver(monkeypatch):
+    def missing(name):
+        raise OSError(f"{name}: cannot open")
+
+    monkeypatch.setattr(memory.ctypes, "CDLL", missing)
+    with pytest.raises(RuntimeError, match=r"there is no CUDA driver: libcuda\.so\.1: cannot open"):
+        memory.capability("cuda:0")
 
 
 # ---- keys and files

@@ -10,6 +10,7 @@ from backends import InvalidInput
 from backends.base import Batch, InstanceConfig
 from backends.device import DeviceArray
 from backends.tensorrt import instance as instances
+from backends.tensorrt.errors import EngineError
 from pipeline_dsl.plan import BatchPolicy
 from tests.backends.stages import Copies, port
 from tests.backends.tensorrt import fake_tensorrt as trt
@@ -188,6 +189,7 @@ def test_arrays_without_items_have_an_address_all_the_same(gpu, backend, tmp_pat
 
 def test_shapes_that_stay_are_not_set_again(gpu, backend, tmp_path):
     instance, stream = backend.load(planned(doubling(tmp_path / "m.onnx")), CUDA), gpu.stream()
+    trt.CALLS.clear()
     for rows in (2, 2, 3, 2):
         instance.execute(given(gpu, stream, random(rows, 4)))
     assert trt.CALLS.count("set_input_shape") == 3
@@ -216,6 +218,7 @@ def test_sizes_that_depend_on_data(gpu, backend, tmp_path):
         kept.append((x, y))
     for x, y in kept:
         np.testing.assert_array_equal(read(gpu, y), np.array(np.nonzero(x)))
+    assert not instance.asynchronous
     assert not instance.capturable
 
 
@@ -268,6 +271,7 @@ def test_single_values_go_in_and_out(gpu, backend, tmp_path):
     )
     instance = backend.load(planned(path, "x: f32[3], k: f32", "total: f32"), CUDA)
     assert instance.execute(given(gpu, gpu.stream(), np.ones(3, np.float32), 2.0, rows=1)).outputs == (6.0,)
+    assert not instance.asynchronous
 
 
 def test_control_values_take_the_dtype_and_rank_of_the_engine(gpu, backend, tmp_path):
@@ -292,12 +296,15 @@ def test_control_values_take_the_dtype_and_rank_of_the_engine(gpu, backend, tmp_
 
 def test_capture_needs_a_run_with_the_same_shapes(gpu, backend, tmp_path):
     instance, stream = backend.load(planned(doubling(tmp_path / "m.onnx")), CUDA), gpu.stream()
-    assert not instance.capturable
+    assert instance.asynchronous
+    assert instance.capturable
+    assert not instance.settled
     instance.execute(given(gpu, stream, random(2, 4)))
-    assert instance.capturable
-    with pytest.raises(InvalidInput):
-        instance.execute(given(gpu, stream, random(9, 4)))
-    assert instance.capturable
+    assert instance.settled
+    trt.refuse("execute_async_v3")
+    with pytest.raises(EngineError):
+        instance.execute(given(gpu, stream, random(2, 4)))
+    assert not instance.settled
 
 
 def test_the_library_is_asked_where_it_can_be(gpu, backend, tmp_path, monkeypatch):

@@ -57,6 +57,13 @@ def places(**by_stage: str) -> Place:
     return lambda plan: by_stage.get(plan.name, "sim:0")
 
 
+def leaks(simulation: Simulation) -> list[str]:
+    """What is held though nothing runs any more."""
+    for index in simulation.drivers:
+        device(f"sim:{index}").trim()
+    return simulation.leaks()
+
+
 @pytest.fixture
 def sim(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Simulation]:
     with on_simulator(request.node.nodeid, monkeypatch) as simulation:
@@ -75,40 +82,41 @@ def test_a_diamond_runs_on_two_streams(sim: Simulation) -> None:
         found = device("sim:0")
         assert found.streams_used >= 2
         assert found.waits > 0
-    assert sim.leaks() == []
+    assert leaks(sim) == []
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_stages_on_several_devices(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     place = places(b="sim:1", c="cpu")
-    with (
-        on_simulator(f"several {seed}", monkeypatch, place) as simulation,
-        running(diamond(), FUNCTIONS, delay=0) as r,
-    ):
-        ask(r, range(6))
-    assert simulation.leaks() == []
+    with on_simulator(f"several {seed}", monkeypatch, place) as simulation:
+        with running(diamond(), FUNCTIONS, delay=0) as r:
+            ask(r, range(6))
+            r.backend.batches.clear()  # those of the host stage hold what was copied to it
+        assert leaks(simulation) == []
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_instances_on_several_devices(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches go to the device that has least to do; what they read comes along."""
     settings = {name: {"instances": 2, "batching.max": 1} for name in FUNCTIONS}
-    with (
-        on_simulator(f"instances {seed}", monkeypatch, lambda _: "sim:0,1") as simulation,
-        running(diamond(), FUNCTIONS, delay=0, settings=settings) as r,
-    ):
-        ask(r, range(12))
-        assert all(simulation.driver(i).launched for i in (0, 1))
-    assert simulation.leaks() == []
+    with on_simulator(f"instances {seed}", monkeypatch, lambda _: "sim:0,1") as simulation:
+        with running(diamond(), FUNCTIONS, delay=0, settings=settings) as r:
+            ask(r, range(12))
+            assert all(simulation.driver(i).launched for i in (0, 1))
+        assert leaks(simulation) == []
 
 
 def test_where_a_wait_is_dropped_it_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: the executor does not order a batch behind what made its inputs."""
     monkeypatch.setattr(Stream, "wait", lambda self, event: None)
-    with pytest.raises((RaceError, WrongValue)), on_simulator("no wait", monkeypatch):
-        with running(diamond(), FUNCTIONS, delay=0) as r:
+
+    def six() -> None:
+        with on_simulator("no wait", monkeypatch), running(diamond(), FUNCTIONS, delay=0) as r:
             for job in [r.send(x=row(v)) for v in range(6)]:
                 job.exception(5)
+
+    with pytest.raises((RaceError, WrongValue)):
+        six()
 
 
 def test_where_a_landing_is_read_early_it_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,11 +130,10 @@ def test_where_a_landing_is_read_early_it_is_found(monkeypatch: pytest.MonkeyPat
     )
     monkeypatch.setattr(landing, "_in_order", lambda events: False)
     wrong = 0
-    with on_simulator("early", monkeypatch):
-        with running(chain("a", "b"), FUNCTIONS, delay=0) as r:
-            for value in range(8):
-                found = r.ask(x=row(value))["out"].copy()
-                wrong += not np.array_equal(found, row((value + 1) * 2))
+    with on_simulator("early", monkeypatch), running(chain("a", "b"), FUNCTIONS, delay=0) as r:
+        for value in range(8):
+            found = r.ask(x=row(value))["out"].copy()
+            wrong += not np.array_equal(found, row((value + 1) * 2))
     assert wrong
 
 
@@ -160,27 +167,25 @@ def test_a_host_pipeline_goes_on_beside_a_lost_device(monkeypatch: pytest.Monkey
 
 def test_memory_that_is_short_fails_the_batch_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch that does not fit ends with an error that says so; a smaller one goes through behind it."""
-    with on_simulator("short", monkeypatch, memory=1 << 16):
-        with running(chain("a", "b"), FUNCTIONS, delay=0) as r:
-            large = np.ones((1 << 14, 4), np.float32)
-            error = r.send(x=large).exception(5)
-            assert isinstance(error, StageFailed), error
-            assert "sim:0 has no" in str(error)
-            np.testing.assert_array_equal(r.send(x=row(1)).result(5)["out"], row(4))
+    with on_simulator("short", monkeypatch, memory=1 << 16), running(chain("a", "b"), FUNCTIONS, delay=0) as r:
+        large = np.ones((1 << 14, 4), np.float32)
+        error = r.send(x=large).exception(5)
+        assert isinstance(error, StageFailed), error
+        assert "sim:0 has no" in str(error)
+        np.testing.assert_array_equal(r.send(x=row(1)).result(5)["out"], row(4))
 
 
 def test_doors_close_while_devices_are_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    with on_simulator("full", monkeypatch):
-        with running(chain("a"), FUNCTIONS) as r:
-            first = r.send(x=row(1))
-            found = device("sim:0")
-            found.limit = 1
-            held = found.empty((4,), np.float32, found.side)
-            second = r.send(x=row(2))
-            assert r.engine.stats().pipelines[0].waiting == 1
-            del held
-            r.answers(first)
-            np.testing.assert_array_equal(r.answers(second)[0]["out"], row(3))
+    with on_simulator("full", monkeypatch), running(chain("a"), FUNCTIONS) as r:
+        first = r.send(x=row(1))
+        found = device("sim:0")
+        found.limit = 1
+        held = found.empty((4,), np.float32, found.side)
+        second = r.send(x=row(2))
+        assert r.engine.stats().pipelines[0].waiting == 1
+        del held
+        r.answers(first)
+        np.testing.assert_array_equal(r.answers(second)[0]["out"], row(3))
 
 
 def test_an_instance_is_free_when_batches_end_not_when_they_are_launched(monkeypatch: pytest.MonkeyPatch) -> None:
