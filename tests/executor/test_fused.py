@@ -293,19 +293,23 @@ class TestFigures:
             assert [len(s.busy) for s in plain.engine.stats().stages] == [1, 1, 1, 1]
 
     def test_timings_of_an_answer_follow_one_another(self) -> None:
+        """When it is given, and when its batch is known to have ended."""
         with diamond() as plain:
-            for _ in range(5):
-                response = plain.send(x=rows(2, random.Random(1))).result(20)
-                assert plain.engine.state == "ready"
-                ran = response.executions
-                assert [(e.node, e.stage, e.rows) for e in ran] == [
-                    ("p.h", "a", 2),
-                    ("p.u", "b", 2),
-                    ("p.v", "c", 2),
-                    ("p.w", "d", 2),
-                ]
-                for one, two in itertools.pairwise(ran):
-                    assert one.end_ns == two.start_ns == two.enqueued_ns
+            responses = [plain.send(x=rows(2, random.Random(1))).result(20) for _ in range(5)]
+            for ended in (False, True):
+                for response in responses:
+                    ran = response.executions
+                    assert [(e.node, e.stage, e.rows) for e in ran] == [
+                        ("p.h", "a", 2),
+                        ("p.u", "b", 2),
+                        ("p.v", "c", 2),
+                        ("p.w", "d", 2),
+                    ]
+                    for one, two in itertools.pairwise(ran):
+                        assert one.end_ns == two.start_ns == two.enqueued_ns
+                assert ended or plain.engine.drain(20)
+            queues = {n.node: n.queue.total for n in plain.engine.stats().nodes}
+            assert queues["p.u"] == queues["p.v"] == queues["p.w"] == 0
 
     def test_a_batch_runs_once_in_each_member(self) -> None:
         with diamond() as plain:
