@@ -86,6 +86,8 @@ class Flow:
         self.reaper = Reaper() if accelerated else None
         self.gpu_time = GpuTime()
         self.landings = Landings(self.reaper) if self.reaper is not None else None
+        self.arriving: set[object] = set()
+        """One for each cohort that waits for values on their way to the host; changed with the lock held."""
 
     def enter(self, edges: Sequence[Edge], cohort: Cohort) -> None:
         """Let a cohort in along the edges of a pipeline's inputs."""
@@ -149,17 +151,36 @@ class Flow:
     def _lands(self, node: Node, cohort: Cohort) -> bool:
         """Whether it waits for values on their way to the host; it goes on by itself then."""
         assert self.landings is not None, "nothing lies on a device"
-        copies = Copies()
-        flies = self.landings.begin(cohort, node.lands, copies, partial(self._landed, node))
+        copies, wait = Copies(), object()
+        with self.lock:
+            self.arriving.add(wait)
+        flies = False
+        try:
+            flies = self.landings.begin(cohort, node.lands, copies, partial(self._landed, node, wait))
+        finally:
+            if not flies:
+                self._waits_no_more(wait)
         if flies:
             self.tally.copied(node.name, copies)
         return flies
 
-    def _landed(self, node: Node, cohort: Cohort, error: Exception | None) -> None:
+    def _landed(self, node: Node, wait: object, cohort: Cohort, error: Exception | None) -> None:
         """Reaper: what a cohort waited for has arrived, or never will."""
-        self.workers.put(partial(self._arrived, node, cohort, error))
+        self.workers.put(partial(self._arrived, node, wait, cohort, error))
 
-    def _arrived(self, node: Node, cohort: Cohort, error: Exception | None) -> None:
+    def _arrived(self, node: Node, wait: object, cohort: Cohort, error: Exception | None) -> None:
+        try:
+            self._go_on_with(node, cohort, error)
+        finally:
+            self._waits_no_more(wait)
+
+    def _waits_no_more(self, wait: object) -> None:
+        with self.lock:
+            self.arriving.discard(wait)
+            self.rested()
+
+    def _go_on_with(self, node: Node, cohort: Cohort, error: Exception | None) -> None:
+        """Worker: a cohort has its values on the host, or they never come."""
         if error is not None:
             self._device_failed(node, cohort.layout.owners, error)
             return
@@ -189,8 +210,11 @@ class Flow:
         assert site is not None, "only launched batches end later"
         now = self.clock.now()
         if error is None:
-            site.book(launch, now)
-        else:
+            try:
+                site.book(launch, now)
+            except Exception as mistake:  # ours, or of a device that is lost now: the instance must be freed
+                error = mistake
+        if error is not None:
             for parts, *_ in launch.batches:
                 for node, cohort, _ in parts:
                     self._device_failed(node, cohort.layout.owners, error)

@@ -88,6 +88,7 @@ def leftovers(
     found += [f"{call!r} has not ended" for s in stages for slot in s.slots for call in slot.calls]
     found += [text for d in doors.values() if isinstance(d, SequenceDoor) for text in d.problems()]
     found += [f"{n} units of `{name}` are held" for name, n in shared.held.items() if n]
+    found += ["cohorts wait for values on their way to the host"] if flow.arriving else []
     found += [f"{s.plan.name}: {len(s.order)} batches wait for their turn" for s in stages if s.order]
     for circuit in circuits:
         found += [f"{n.name}: its join holds {len(n.join)}" for n in circuit.nodes if n.join]

@@ -21,7 +21,7 @@ from .functions import ROW_POISON, FunctionBackend
 from .interpreter import Failure, Interpreter
 from .nested_programs import nested_program
 from .random_programs import RandomProgram, random_inputs, random_wanted
-from .test_random_programs import Asked, Outcome, by_threads, planted, same
+from .random_runs import Asked, Outcome, by_threads, planted, same
 
 REQUESTS = 12
 

@@ -21,8 +21,8 @@ from tests.pipeline_dsl.graphs import HOST
 
 from .functions import FUNCTIONS, POISON, ROW_POISON, FunctionBackend
 from .interpreter import Failure, Interpreter
+from .random_runs import Asked, Outcome, by_threads, same
 from .test_nested_programs import timers
-from .test_random_programs import Asked, Outcome, by_threads, same
 
 
 def run(seed: int) -> None:

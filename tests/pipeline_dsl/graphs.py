@@ -129,23 +129,23 @@ def number(value: Any, type_: str = "f32") -> Constant:
     return Constant(value, type_of(type_))
 
 
-def chain(length: int, called: ir.Stage | None = None) -> Build:
+def chain(length: int, called: ir.Stage | None = None, *, backend: str = "null") -> Build:
     """x -> s0 -> s1 -> ... -> out; each node a stage of its own unless one is given."""
     build = Build()
     value = build.input("x")
     for i in range(length):
-        value = build.call(f"n{i}", called or stage(f"s{i}"), value)
+        value = build.call(f"n{i}", called or stage(f"s{i}", backend=backend), value)
     build.output("out", value)
     return build
 
 
-def diamond() -> Build:
+def diamond(*, backend: str = "null") -> Build:
     """x -> a -> (b, c) -> d -> out."""
     build = Build()
-    a = build.call("a", stage("a"), build.input("x"))
-    b = build.call("b", stage("b"), a)
-    c = build.call("c", stage("c"), a)
-    d = build.call("d", stage("d", {"l": "f32[*, 4]", "r": "f32[*, 4]"}), b, c)
+    a = build.call("a", stage("a", backend=backend), build.input("x"))
+    b = build.call("b", stage("b", backend=backend), a)
+    c = build.call("c", stage("c", backend=backend), a)
+    d = build.call("d", stage("d", {"l": "f32[*, 4]", "r": "f32[*, 4]"}, backend=backend), b, c)
     build.output("out", d)
     return build
 
