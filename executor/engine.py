@@ -192,15 +192,9 @@ class Engine:
             return True
         if self._sequences_go_on and any(d.open for d in self.doors.values() if isinstance(d, SequenceDoor)):
             return False
-<<<<<<< HEAD
         resting = not any(map(len, self.doors.values())) and all(len(s.free) == len(s.slots) for s in self._every_stage)
         resting = resting and not any(slot.busy for s in self._every_stage for slot in s.slots)
-        return resting and not self.flow.shadows
-=======
-        resting = not any(map(len, self.doors.values())) and all(len(s.free) == len(s.slots) for s in self.stages)
-        resting = resting and not any(slot.busy for s in self.stages for slot in s.slots)
         return resting and not self.flow.shadows and not self.flow.arriving
->>>>>>> gpu-bench
 
     def stop(self, timeout: float = 5.0) -> None:
         """End what is still inside with Unavailable, then threads and instances. May be called twice."""
