@@ -68,8 +68,8 @@ def provider_options(device: Accelerator, stream: Stream, stage: StagePlan) -> d
         "arena_extend_strategy": "kSameAsRequested",
     }
     limit = stage.extra.get("memory")
-    if isinstance(limit, int) and not isinstance(limit, bool):
-        options["gpu_mem_limit"] = str(limit)
+    if limit is not None:  # bytes, or a share of what the device has
+        options["gpu_mem_limit"] = str(int(limit * device.memory()[1]) if isinstance(limit, float) else limit)
     return options
 
 

@@ -210,8 +210,11 @@ class Flow:
         assert site is not None, "only launched batches end later"
         now = self.clock.now()
         if error is None:
-            site.book(launch, now)
-        else:
+            try:
+                site.book(launch, now)
+            except Exception as mistake:  # ours, or of a device that is lost now: the instance must be freed
+                error = mistake
+        if error is not None:
             for parts, *_ in launch.batches:
                 for node, cohort, _ in parts:
                     self._device_failed(node, cohort.layout.owners, error)

@@ -54,7 +54,7 @@ class Accelerator:
         self.waits = 0
         """Of streams for events of others, so far."""
         self.held_bytes = 0
-        """Of blocks that are not retired."""
+        """Of blocks that are not retired, without those of captured graphs."""
         self.peak_bytes = 0
         self.dropped: deque[Block] = deque()
         """Blocks that nobody refers to any more, to be retired."""
@@ -133,9 +133,13 @@ class Accelerator:
         with self.lock:
             self.retire_dropped()
             block = Block(self, self._allocate(nbytes, stream), nbytes, stream)
-            self.held_bytes += nbytes
-            self.peak_bytes = max(self.peak_bytes, self.held_bytes)
+            self._grown(block)
             return DeviceArray(self.driver.view(block.memory, shape, held), block, wanted)
+
+    def _grown(self, block: Block) -> None:
+        if block.hold is None:  # memory of a graph is not that of batches
+            self.held_bytes += block.nbytes
+            self.peak_bytes = max(self.peak_bytes, self.held_bytes)
 
     def _allocate(self, nbytes: int, stream: Stream) -> Any:
         with contextlib.suppress(MemoryError):
@@ -159,8 +163,7 @@ class Accelerator:
         with self.lock:
             stream.launched()
             block = Block(self, None, int(data.nbytes), stream, owner=value)
-            self.held_bytes += block.nbytes
-            self.peak_bytes = max(self.peak_bytes, self.held_bytes)
+            self._grown(block)
         return DeviceArray(data, block, np.dtype(dtype or data.dtype))
 
     def current(self) -> Stream:

@@ -77,15 +77,14 @@ class Block:
     def retire(self) -> None:
         """Order the stream it was allocated on behind every use, and give the memory back."""
         home = self.stream
-        for hold in (self.hold, home.hold):  # a stream that is captured waits for nothing outside
-            if hold is not None and hold.take(self):
-                self.memory = self.owner = None
-                return
         with self.device.lock, contextlib.suppress(DeviceLost):  # memory of a lost device is nobody's
-            self.device.held_bytes -= self.nbytes
-            self.order_write(home)
-            if self.memory is not None:
-                self.device.driver.free(self.memory, home.handle)
+            if self.hold is None:
+                self.device.held_bytes -= self.nbytes
+            # a stream that is captured waits for nothing outside
+            if not any(hold is not None and hold.take(self) for hold in (self.hold, home.hold)):
+                self.order_write(home)
+                if self.memory is not None:
+                    self.device.driver.free(self.memory, home.handle)
         self.memory = self.owner = None
 
     def __del__(self) -> None:

@@ -37,7 +37,7 @@ class Hold:
         self.open = True
         self.things: list[Any] = []
         """What must live as long as the graph."""
-        self._memory: list[tuple[Any, int, Stream]] = []
+        self._memory: list[tuple[Any, Stream]] = []
         self._behind: tuple[Stream, int] | None = None
         """A tick behind the last launch of the graph."""
 
@@ -46,7 +46,7 @@ class Hold:
         stream behind its last launch."""
         with block.device.lock:
             if self.open:
-                self._memory.append((block.memory, block.nbytes, block.stream))
+                self._memory.append((block.memory, block.stream))
                 self.things.append(block.owner)
             elif self._behind is not None and block.stream.hold is None:
                 block.stream.after(*self._behind)
@@ -58,9 +58,8 @@ class Hold:
         self._behind = None if behind is None else (behind, behind.ticks)
         self.things = []
         with _ONE:
-            for memory, nbytes, stream in self._memory:
+            for memory, stream in self._memory:
                 with stream.device.lock, contextlib.suppress(DeviceLost):  # memory of a lost device is nobody's
-                    stream.device.held_bytes -= nbytes
                     if self._behind is not None:
                         stream.after(*self._behind)
                     if memory is not None:
@@ -98,6 +97,7 @@ def captured(streams: Sequence[Stream], work: Callable[[], T]) -> tuple[Handle, 
         stream.settle()
     try:
         with first.device.lock:  # whoever gives memory back meanwhile sees that the streams are captured, or not yet
+            first.device.retire_dropped()  # or it would be the graph's
             driver.begin_capture(first.handle)
             for stream in streams:
                 stream.hold = hold

@@ -60,8 +60,13 @@ class FusedInstance:
             raise
         except Exception as error:
             failed = f"{type(error).__name__}: {error}"
-        if outputs is None:
-            outputs = program.run(batch, program.streams(batch.stream))
+        try:
+            if outputs is None:
+                outputs = program.run(batch, program.streams(batch.stream))
+        except MemoryError:
+            if self.graphs.kept:  # what they hold is what the batch lacks
+                self.graphs.give_up("memory is short")
+            raise
         if failed:  # and its members do not: it is not the batch's fault
             self.graphs.drop(program, batch.rows, failed)
         return BatchResult(outputs)

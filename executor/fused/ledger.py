@@ -51,9 +51,11 @@ class FusedLedger(LateLedger):
             spans = list(self._spans(parts, start, end))
             for (_, cohort, _), last in zip(parts, places, strict=True):
                 noted = cohort.layout.executions
-                for place, (_, lo, hi) in enumerate(spans, last - len(spans) + 1):
-                    name, stage, index, enqueued, _, _, rows, requests = noted[place]
-                    noted[place] = (name, stage, index, min(enqueued, lo), lo, hi, rows, requests)
+                first = last - len(spans) + 1
+                for place, (_, lo, hi) in enumerate(spans, first):
+                    name, stage, index, arrived, _, _, rows, requests = noted[place]
+                    enqueued = arrived if place == first else lo
+                    noted[place] = (name, stage, index, enqueued, lo, hi, rows, requests)
             for span in spans:
                 self._member(span, parts, gathered.rows, first=span is spans[0])
 

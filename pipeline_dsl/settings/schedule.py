@@ -96,7 +96,7 @@ STAGE: tuple[KeySpec, ...] = (
     _llm("speculative.tokens", "int", "tokens guessed at once", minimum=1),
 )
 
-_IDLE = ("stream", "memory", "pin", "accelerate")
+_IDLE = ("stream", "pin", "accelerate")
 
 
 def is_idle(key: str) -> bool:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import gc
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import onnxruntime
 import pytest
 
 from backends import BackendError
-from tests.backends.device_stages import OPEN, Y, full, on_gpu, onnx_instance, python_instance, runtime
+from backends.ort_cuda import provider_options
+from tests.backends.device_stages import OPEN, X, Y, full, on_gpu, onnx_instance, python_instance, runtime
 from tests.backends.fake_cuda import host, installed
 from tests.backends.models import node, onnx_model, value
-from tests.backends.stages import batch
+from tests.backends.stages import batch, stage
 
 
 @pytest.fixture
@@ -212,6 +214,16 @@ def test_8_code_of_a_stage_runs_under_a_stream(gpu, tmp_path):
     on_gpu(instance, full(1, 1))
     assert None not in instance._object.seen
     assert len(instance._object.seen) == 3
+
+
+@pytest.mark.parametrize(("memory", "limit"), [(2**31, "2147483648"), (0.25, "1000"), (None, None)])
+def test_the_runtime_takes_no_more_memory_than_the_stage_may(gpu, monkeypatch, memory, limit):
+    monkeypatch.setattr(gpu.driver, "memory", lambda: (0, 4000))
+    plan = replace(stage("onnx", X, Y), extra={} if memory is None else {"memory": memory})
+    options = provider_options(gpu, gpu.stream(), plan)
+    assert options.get("gpu_mem_limit") == limit
+    assert options["arena_extend_strategy"] == "kSameAsRequested"
+    assert all(isinstance(value, str) for value in options.values())
 
 
 # ---- 9: what dies too early

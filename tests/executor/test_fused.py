@@ -293,19 +293,28 @@ class TestFigures:
             assert [len(s.busy) for s in plain.engine.stats().stages] == [1, 1, 1, 1]
 
     def test_timings_of_an_answer_follow_one_another(self) -> None:
-        with diamond() as plain:
-            for _ in range(5):
-                response = plain.send(x=rows(2, random.Random(1))).result(20)
-                assert plain.engine.state == "ready"
-                ran = response.executions
-                assert [(e.node, e.stage, e.rows) for e in ran] == [
-                    ("p.h", "a", 2),
-                    ("p.u", "b", 2),
-                    ("p.v", "c", 2),
-                    ("p.w", "d", 2),
-                ]
-                for one, two in itertools.pairwise(ran):
-                    assert one.end_ns == two.start_ns == two.enqueued_ns
+        """When it is given, and when its batch is known to have ended; by a clock that goes on."""
+        backends.register("plain", lambda: PlainBackend(FUNCTIONS))
+        program = diamond_build().program(stages={name: {"device": "sim:0"} for name in FUNCTIONS})
+        with simulated():
+            engine = Engine(build(program, HOST))
+            engine.start()
+            responses = [engine.submit("p", {"x": rows(2, random.Random(1))}).result(20) for _ in range(5)]
+            for ended in (False, True):
+                for response in responses:
+                    ran = response.executions
+                    assert [(e.node, e.stage, e.rows) for e in ran] == [
+                        ("p.h", "a", 2),
+                        ("p.u", "b", 2),
+                        ("p.v", "c", 2),
+                        ("p.w", "d", 2),
+                    ]
+                    for one, two in itertools.pairwise(ran):
+                        assert one.start_ns < one.end_ns == two.start_ns == two.enqueued_ns
+                assert ended or engine.drain(20)
+            queues = {n.node: n.queue.total for n in engine.stats().nodes}
+            assert queues["p.u"] == queues["p.v"] == queues["p.w"] == 0 < queues["p.h"]
+            engine.stop()
 
     def test_a_batch_runs_once_in_each_member(self) -> None:
         with diamond() as plain:

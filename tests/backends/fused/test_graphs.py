@@ -188,6 +188,33 @@ class TestMemory:
         assert device.live_bytes == before
         assert simulation.leaks() == []
 
+    def test_graphs_make_room_for_a_batch_that_lacks_memory(self, simulation: Simulation) -> None:
+        device = simulation.accelerator()
+        instance, loaded = instance_of(device)
+        stream = device.stream()
+        for _ in range(3):
+            run(instance, rows_of(4), stream)
+        assert instance.graphs.kept
+        loaded[2].fails = MemoryError("16 EiB")
+        with pytest.raises(MemoryError):
+            run(instance, rows_of(65), stream)
+        assert instance.graphs.why_not == "memory is short"
+        assert not instance.graphs.kept
+        loaded[2].fails = None
+        assert right(run(instance, rows_of(65), stream), rows_of(65))
+
+    def test_memory_of_graphs_is_not_that_of_batches(self, simulation: Simulation) -> None:
+        """Doors close where batches hold too much; a graph holds what it holds for ever."""
+        device = simulation.accelerator()
+        instance, _ = instance_of(device)
+        stream = device.stream()
+        for _ in range(4):
+            run(instance, rows_of(64), stream)
+        assert instance.graphs.replays > 0
+        one = 64 * 3 * 4
+        assert device.live_bytes == one  # the inputs
+        assert len(instance.graphs.kept) == 1
+
     def test_short_memory_costs_one_size_only(self, simulation: Simulation, monkeypatch: pytest.MonkeyPatch) -> None:
         device = simulation.accelerator()
         instance, _ = instance_of(device)

@@ -126,6 +126,11 @@ class LateDriver:
         self.moves = False
         """Asking whether an event has passed makes it pass; else only waiting does."""
 
+    lost = None
+
+    def translated(self, error):
+        return error
+
     def open_stream(self, high_priority):
         return Queue()
 
