@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 import backends
 from backends.base import BackendError, Instance, InstanceConfig
@@ -61,9 +62,8 @@ def unload(stages: Sequence[StageRuntime], timeout: float = 5.0) -> None:
     for stage in stages:
         for slot in stage.slots:
             try:
-                close = slot.instance.close
-                if stage.plan.isolate:
-                    close = partial(slot.instance.close, timeout)
+                instance: Any = slot.instance
+                close = partial(instance.close, timeout) if stage.plan.isolate else instance.close
                 close() if slot.thread is None else slot.thread.call(close, timeout)
             except (Exception, SystemExit) as error:  # closing must go on; there is nobody to hand this to but the log
                 import logging
