@@ -1,6 +1,6 @@
 """What must hold on a GPU: each check gives a line that says what was found, or raises.
 
-They answer what could not be known without one: how libraries share streams and memory, what waits and what does not."""
+They answer what could not be known without one: how libraries share streams and memory, what waits."""
 
 from __future__ import annotations
 

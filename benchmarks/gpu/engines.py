@@ -12,11 +12,11 @@ import numpy as np
 
 from backends.base import Batch, BatchResult
 from backends.device import Accelerator, DeviceArray, Driver, device
+from benchmarks.figures import keep_busy
 from executor import Engine
 from executor.devices import Site
 from executor.gpu_time import GpuTime
 
-from ..figures import keep_busy
 from .costs import INFLIGHT, Cost, cost
 from .works import Mode, Work, planned, started
 

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from backends.device import Accelerator
-
-from ..figures import Figure
+from benchmarks.figures import Figure
 
 MIB = 1 << 20
 PACKAGES = ("cupy-cuda13x", "torch", "onnxruntime-gpu", "onnxruntime", "tensorrt", "numpy", "networkx", "lark")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..figures import Figure
+from benchmarks.figures import Figure
+
 from .compare import Result
 from .works import Mode
 
@@ -74,10 +75,12 @@ def counts_table(results: Sequence[Result]) -> str:
             else:
                 line += ["", ""]
             rows.append(line)
-    why = [
-        f"{r.work}, {r.rows} rows: {t.without_graphs}" for r in results for m, t in r.counters.items() if m == "graph"
-    ]
-    return "\n".join([grid(head, rows), *(f"without a graph: {text}" for text in why if not text.endswith(": "))])
+    lines = [grid(head, rows)]
+    for r in results:
+        told = r.counters.get("graph")
+        if told is not None and told.without_graphs:
+            lines.append(f"without a graph: {r.work}, {r.rows} rows: {told.without_graphs}")
+    return "\n".join(lines)
 
 
 def simulated_table(results: Sequence[Result]) -> str:

@@ -131,7 +131,7 @@ def text(work: Work, device: str, library: str, mode: Mode, rows: int) -> str:
     keys = {
         "apart": "fuse = false, graphs = off",
         "together": "graphs = off",
-        "graph": f"graphs = [{rows}]",
+        "graph": f"graphs = [{f'{rows - 1}, ' if rows > 1 else ''}{rows}]",  # captured for full batches only
     }[mode]
     lines += ["profile bench {", f"  * {{ device = {device}, batching {{ max = {rows} }}, {keys} }}", "}", ""]
     return "\n".join(lines)
