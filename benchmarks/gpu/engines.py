@@ -75,8 +75,9 @@ class Timeline(GpuTime):
 
     def begin(self, stage: str, driver: Driver, stream: Any, order: Callable[[], object] = lambda: None) -> Any:
         order()
-        self.moments.append(Moment(stage, driver, stream, driver.mark(stream)))
-        return self.moments[-1]
+        made = Moment(stage, driver, stream, driver.mark(stream))
+        self.moments.append(made)
+        return made
 
     def spans(self, work: Work) -> Spans:
         """Of the one request that ran; all has ended."""
