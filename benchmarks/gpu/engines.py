@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,9 +16,10 @@ from benchmarks.figures import keep_busy
 from executor import Engine
 from executor.devices import Site
 from executor.gpu_time import GpuTime
+from pipeline_dsl.plan import Plan
 
 from .costs import INFLIGHT, Cost, cost
-from .works import Mode, Work, planned, started
+from .works import Mode, Work, planned
 
 
 @dataclass(frozen=True)
@@ -90,14 +91,22 @@ class Timeline(GpuTime):
 
 
 @contextmanager
-def on_engine(work: Work, on: str, library: str, mode: Mode, rows: int, *, serial: bool = False) -> Iterator[Engine]:
-    """An engine with the program on a device, `cuda:0`."""
-    running = started(replace(planned(work, on, library, mode, rows), serial=serial))
+def on_plan(plan: Plan) -> Iterator[Engine]:
+    """An engine that runs a plan."""
+    running = Engine(plan)
+    running.start()
     try:
         yield running
     finally:
         running.stop()
         gc.collect()
+
+
+def on_engine(
+    work: Work, on: str, library: str, mode: Mode, rows: int, *, serial: bool = False
+) -> AbstractContextManager[Engine]:
+    """An engine with the program on a device, `cuda:0`."""
+    return on_plan(replace(planned(work, on, library, mode, rows), serial=serial))
 
 
 def ask(running: Engine, x: Any) -> Any:

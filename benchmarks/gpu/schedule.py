@@ -6,9 +6,9 @@
     streams   ours: that work was launched on; naive: one for each call site in each lane
     memory    ours: peak of what is held while one request runs alone; naive: all that it allocates, freed at its end
 
-A value that goes from one device to another is one edge, and two waits of ours. An edge is a value that one execution wrote and another, or a copy to the host, reads on a device. Both choices need the
-events that the host waits for. Programs, places and requests are those of `tests/executor/devices`; answers are
-compared there, in the same run.
+An edge is a value that one execution wrote and another, or a copy to the host, reads on a device; one that goes from a
+device to another is one edge, and two waits of ours. Both choices need the events that the host waits for. Programs,
+places and requests are those of `tests/executor/devices`; answers are compared there, in the same run.
 """
 
 from __future__ import annotations

@@ -201,7 +201,7 @@ class FakeGraph:
 
 
 @pytest.fixture
-def without_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def without_gpu(monkeypatch: pytest.MonkeyPatch) -> Any:
     """torch whose CUDA names do the work of the host at once."""
     torch = pytest.importorskip("torch")
     empty = torch.empty
@@ -222,7 +222,7 @@ def without_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         "_sleep": lambda cycles: None,
     }.items():
         monkeypatch.setattr(torch.cuda, name, stand_in)
-    yield torch
+    return torch
 
 
 @pytest.mark.torch
