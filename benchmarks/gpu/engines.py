@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
 from backends.base import Batch, BatchResult
 from backends.device import Accelerator, DeviceArray, Driver, device
+from backends.fused import FusedInstance
+from backends.fused.graphs import Graphs
 from benchmarks.figures import keep_busy
 from executor import Engine
 from executor.devices import Site
@@ -131,7 +134,7 @@ def told(running: Engine, on: str, x: Any, count: int) -> Told:
     events, waits, replays = place.events, place.waits, _replays(running)
     for _ in range(count):
         ask(running, x)
-    graphs = [slot.instance.graphs for one in running.sets for slot in one.slots]
+    graphs = _graphs(running)
     why = "; ".join(dict.fromkeys(text for g in graphs for text in (g.why_not, *g.dropped.values()) if text))
     return Told(
         (place.events - events) / count,
@@ -142,8 +145,14 @@ def told(running: Engine, on: str, x: Any, count: int) -> Told:
     )
 
 
+def _graphs(running: Engine) -> list[Graphs]:
+    """Of all instances that several stages are."""
+    instances = [slot.instance for one in running.sets for slot in one.slots]
+    return [instance.graphs for instance in instances if isinstance(instance, FusedInstance)]
+
+
 def _replays(running: Engine) -> int:
-    return sum(slot.instance.graphs.replays for one in running.sets for slot in one.slots)
+    return sum(graphs.replays for graphs in _graphs(running))
 
 
 def copied_between(running: Engine) -> int:
@@ -177,11 +186,8 @@ def addresses() -> Iterator[dict[str, tuple[list[int], list[int]]]]:
         found[site.stage] = (_addresses(batch.inputs), _addresses(result.outputs))
         return result
 
-    Site.execute = looked_at  # type: ignore[method-assign]
-    try:
+    with patch.object(Site, "execute", looked_at):
         yield found
-    finally:
-        Site.execute = execute  # type: ignore[method-assign]
 
 
 def _addresses(values: tuple[Any, ...]) -> list[int]:

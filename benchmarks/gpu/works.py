@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -147,7 +148,7 @@ def planned(work: Work, device: str, library: str, mode: Mode, rows: int, host: 
     options = Options(environ={}, loader=TextLoader({}), backends=lambda: ("python",), profile="bench")
     gpus = tuple(Gpu(name=f"cuda:{i}", memory=0) for i in range(int(number) + 1)) if kind == "cuda" else ()
     written = text(work, f"{kind}({number})", library, mode, rows, host)
-    return compile_text(written, options, Hardware(cores=2, gpus=gpus))
+    return compile_text(written, options, Hardware(cores=len(os.sched_getaffinity(0)), gpus=gpus))
 
 
 def all_works() -> Sequence[tuple[Work, tuple[int, ...]]]:
