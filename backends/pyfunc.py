@@ -9,7 +9,8 @@ outputs (see `generators`).
 
 On `cuda:N` it is called under the batch's stream and gets arrays of CuPy or torch over the same memory (see
 `arguments`); what it returns must be on that GPU, and is taken without a copy (see `adoption`). Shapes that depend on
-data are between the function and its library: those calls wait for the device, others do not."""
+data are between the function and its library: those calls wait for the device, others do not. With `capture = true`
+calls may be written into a graph: they launch on the current stream, read nothing back and depend on shapes alone."""
 
 from __future__ import annotations
 
@@ -89,13 +90,13 @@ class PythonInstance:
     """One function, or one object of a class."""
 
     thread_affine = False
-    __slots__ = ("_device", "_folder", "_object", "execute", "wants_context")
+    __slots__ = ("_device", "_folder", "_object", "capturable", "execute", "wants_context")
 
     def __init__(
         self, stage: StagePlan, config: InstanceConfig, target: Any, device: Accelerator | None = None
     ) -> None:
         self._device = device
-        keys = keys_of(stage, "each", "arrays")
+        keys = keys_of(stage, "each", "arrays", "capture")
         self._folder = stage.folder
         self._object = None
         if inspect.isclass(target):
@@ -110,6 +111,8 @@ class PythonInstance:
         self.wants_context = check_call(fn, keys, stage)
         """Whether `execute` reads more of a batch than inputs and rows."""
         context = context_maker(stage, config, self.wants_context)
+        self.capturable = device is not None and bool(stage.arguments.get("capture"))
+        """The user says so: a graph that gives something else is found when it is captured, and dropped."""
         fn = with_library(fn, stage, device)
         adoption = None if device is None else Adoption(stage, device)
         if stage.arguments.get("each"):

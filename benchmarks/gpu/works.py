@@ -120,7 +120,7 @@ def text(work: Work, device: str, library: str, mode: Mode, rows: int, host: Col
         inputs, output = types(node)
         ports = ", ".join(f"x{j}: {type_}" for j, type_ in enumerate(inputs))
         on = device.replace("(", ":").rstrip(")") if library == "torch" and node.name not in host else "cpu"
-        keys = f'kind = "{node.kind}", seed = {i}, library = "{library}", on = "{on}", arrays = "{library}"'
+        keys = f'kind = "{node.kind}", seed = {i}, library = "{library}", on = "{on}", arrays = "{library}", capture = true'
         lines.append(f"stage {node.name}({ports}) -> (y: {output})")
         lines.append(f'  using python("benchmarks.gpu.layers:Stage", {keys})')
     answer = types(work.nodes[-1])[1]

@@ -85,6 +85,7 @@ _SPECS = (
         (
             _argument("each", "bool", "the function sees one row", False),
             _argument("arrays", "word", "library of array arguments", "numpy", words=_LIBRARIES),
+            _argument("capture", "bool", "on a GPU: calls may be written into a graph", False),
         ),
         others="always",
     ),

@@ -127,3 +127,18 @@ def test_bf16_is_bits_in_cupy_and_bfloat16_in_torch(gpu, tmp_path, arrays, seen)
     found = on_gpu(instance, full(2, 3).astype(ml_dtypes.bfloat16))
     assert found.dtype == ml_dtypes.bfloat16
     assert host(found).astype(np.float32).tolist() == full(2, 3).tolist()
+
+
+@pytest.mark.parametrize(
+    ("device", "keys", "capturable"),
+    [
+        ("cuda:0", {"capture": True}, True),
+        ("cuda:0", {"capture": False}, False),
+        ("cuda:0", {}, False),
+        ("cpu", {"capture": True}, False),
+    ],
+)
+def test_calls_are_captured_where_the_stage_says_so(device, keys, capturable, tmp_path, gpu):
+    """The key is the backend's, and no argument of the function."""
+    instance = python_instance(tmp_path, "def f(*, x):\n    return x * 2\n", "f", device, **keys)
+    assert instance.capturable is capturable

@@ -111,7 +111,7 @@ CHANGED = """
 def test_a_tensor_of_the_host_is_refused(torch: Any, tmp_path: Path) -> None:
     with running(tmp_path, AWAY, "away") as engine, pytest.raises(StageFailed) as caught:
         answer(engine, rows(2))
-    assert "in the host's memory, where a tensor on cuda:0 was promised" in str(caught.value)
+    assert "on cuda:0 is expected, found a tensor on cpu" in str(caught.value)
 
 
 @GPU
