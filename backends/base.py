@@ -53,6 +53,10 @@ class StageDied(Exception):
     """The process of an isolated instance ended while or before it ran a batch."""
 
 
+class StageHung(StageDied):
+    """The process was killed because a batch did not end in time."""
+
+
 def _never() -> bool:
     return False
 

@@ -15,9 +15,8 @@ from copy import copy
 from itertools import pairwise
 from typing import NamedTuple
 
-from backends.base import Batch, BatchResult, StageDied
+from backends.base import Batch, BatchResult, StageDied, StageHung
 from backends.device import DeviceLost
-from backends.process import StageHung
 from backends.streams import Reader
 from backends.values import InvalidInput, Value
 

@@ -10,6 +10,7 @@ span.passed()
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from threading import Lock
 from typing import Any
 
@@ -52,8 +53,12 @@ class GpuTime:
         """Executions since the last one that was measured, by stage."""
         self._seconds: dict[str, float] = {}
 
-    def begin(self, stage: str, driver: Driver, stream: Any) -> Span | None:
-        """Take the time of what is enqueued from here on, if it is this execution's turn; a stage's first one is."""
+    def begin(
+        self, stage: str, driver: Driver, stream: Any, order: Callable[[], object] = lambda: None
+    ) -> Span | None:
+        """Take the time of what is enqueued from here on, if it is this execution's turn; a stage's first one is.
+
+        `order` is called then, before the time begins: what the stream waits for is no time of the stage."""
         with self._lock:
             first = stage not in self._calls
             self._calls[stage] += 1
@@ -61,6 +66,7 @@ class GpuTime:
             if not first and weight < self._every:
                 return None
             self._calls[stage] = 0
+        order()
         return Span(self, stage, weight, driver, stream)
 
     def add(self, stage: str, seconds: float) -> None:

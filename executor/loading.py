@@ -9,12 +9,12 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 import backends
 from backends.base import BackendError, Instance, InstanceConfig
 from backends.device import device
 from backends.generators import check_of, reads_streams
-from backends.process import ProcessInstance, load_isolated
 from backends.states import with_states
 from pipeline_dsl.plan import Hardware, StagePlan, device_of
 
@@ -62,9 +62,8 @@ def unload(stages: Sequence[StageRuntime], timeout: float = 5.0) -> None:
     for stage in stages:
         for slot in stage.slots:
             try:
-                close = slot.instance.close
-                if isinstance(slot.instance, ProcessInstance):
-                    close = partial(slot.instance.close, timeout)
+                instance: Any = slot.instance
+                close = partial(instance.close, timeout) if stage.plan.isolate else instance.close
                 close() if slot.thread is None else slot.thread.call(close, timeout)
             except (Exception, SystemExit) as error:  # closing must go on; there is nobody to hand this to but the log
                 import logging
@@ -95,6 +94,12 @@ def _load_one(stage: StageRuntime, index: int, serial: bool) -> Slot:
     return slot
 
 
+def _isolated(plan: StagePlan, config: InstanceConfig) -> Instance:
+    from backends.process import load_isolated  # what only processes need is not imported for all others
+
+    return load_isolated(plan, config)
+
+
 def _simulated(plan: StagePlan, config: InstanceConfig) -> Instance:
     from backends.device.sim.instance import load as load_simulated
 
@@ -113,7 +118,7 @@ def _open(plan: StagePlan, index: int, serial: bool) -> Slot:
     place = device(name)
     instance: Instance
     if plan.isolate:
-        instance = load_isolated(plan, config)
+        instance = _isolated(plan, config)
     elif name.startswith("sim"):
         instance = _simulated(plan, config)
     else:

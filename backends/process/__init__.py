@@ -1,6 +1,8 @@
 """A stage in a process of its own: its tensors cross in shared memory, its death is one error and a restart."""
 
-from .faults import StageError, StageHung
+from backends.base import StageHung
+
+from .faults import StageError
 from .instance import Limits, ProcessInstance, load_isolated
 from .restarts import RestartPolicy
 

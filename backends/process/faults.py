@@ -9,7 +9,7 @@ from __future__ import annotations
 import traceback
 from functools import lru_cache
 
-from backends.base import BackendError, StageDied
+from backends.base import BackendError
 from backends.values import InvalidInput
 
 from .messages import Fault
@@ -21,10 +21,6 @@ class StageError(Exception):
     """An exception that a stage raised in its process. `trace` is the traceback there."""
 
     trace: str = ""
-
-
-class StageHung(StageDied):
-    """The process was killed because a batch did not end in time."""
 
 
 def to_fault(error: BaseException) -> Fault:

@@ -19,10 +19,10 @@ from typing import TypeVar
 
 import msgspec
 
-from backends.base import BackendError, Batch, BatchResult, InstanceConfig, StageDied
+from backends.base import BackendError, Batch, BatchResult, InstanceConfig, StageDied, StageHung
 from pipeline_dsl.plan import StagePlan
 
-from .faults import StageHung, to_exception
+from .faults import to_exception
 from .messages import Done, Raised, Reply, Run, Warmup
 from .plan_codec import encode_plan
 from .restarts import RestartPolicy

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -146,7 +147,7 @@ class Site:
         """Run a group as `Run.run` does, all of it enqueued on one stream."""
         slot.stream = stream = self.stream_of(entries)
         with stream.use(), self._range:
-            span = times.begin(self.stage, self.device.driver, stream.handle)
+            span = times.begin(self.stage, self.device.driver, stream.handle, partial(self._order, stream, entries))
             slot.run.run(entries)
             if span is not None:
                 span.end()
@@ -175,6 +176,11 @@ class Site:
             if array is not None and array.block.device is self.device:
                 return array.block.writer.lane
         return None
+
+    def _order(self, stream: Stream, entries: Sequence[Entry]) -> None:
+        """Order a stream behind what the group reads."""
+        arrays = [a for e in entries for column in e.cohort.columns for a in arrays_in(column)]
+        stream.order(reads=[a for a in arrays if a.block.device is self.device])
 
     def book(self, launch: Launch, end: int) -> None:
         """It ended at `end` (ns)."""
@@ -299,6 +305,13 @@ def arrays_of(value: Value) -> list[DeviceArray]:
         )
         return [array for array in held if type(array) is DeviceArray]
     return []
+
+
+def arrays_in(column: Any) -> list[DeviceArray]:
+    """All device arrays of a column."""
+    if isinstance(column, Items):
+        return [array for item in column.items for array in arrays_of(item)]
+    return arrays_of(getattr(column, "array", getattr(column, "ragged", None)))
 
 
 def first_array(column: Any) -> DeviceArray | None:

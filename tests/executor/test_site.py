@@ -10,6 +10,7 @@ import pytest
 from backends.base import Batch, BatchResult
 from backends.device import Accelerator
 from backends.device.sim import Simulation
+from executor.columns import Stack
 from executor.devices.site import Site
 from executor.gpu_time import GpuTime
 from tests.backends.fake_cuda import FakeDriver
@@ -35,6 +36,24 @@ def test_the_end_of_a_group_is_behind_the_time_that_was_taken_of_it(order):
     launch.event.synchronize()
     launch.span.passed()
     assert times.seconds("s") == pytest.approx(1e-3)
+
+
+def test_waiting_for_what_is_read_is_no_time_of_the_stage():
+    simulation = Simulation(speeds=(1e6,), launch_cost=0.0)
+    device = simulation.accelerator()
+    other, stream = device.in_lane(0, 0), device.in_lane(1, 0)
+    slow, array = (device.empty((n,), np.int8, s) for n, s in ((5000, other), (1000, stream)))
+    other.launch(lambda out: out.fill(1), writes=[slow])
+
+    def run(entries):
+        stream.launch(lambda out, part: out.fill(part[0]), writes=[array], reads=[slow[:1]])
+
+    site = Site(device, SimpleNamespace(stream=stream), stage("null", "x: f32[*, 4]", "y: f32[*, 4]"), 0, serial=False)
+    times, entry = GpuTime(), SimpleNamespace(cohort=SimpleNamespace(columns=(Stack(slow, None),)))
+    launch = site.run(SimpleNamespace(run=SimpleNamespace(run=run, ledger=None), stream=None), [entry], times)
+    launch.event.synchronize()
+    launch.span.passed()
+    assert times.seconds("s") == pytest.approx(1.001e-3)
 
 
 class Passes:
