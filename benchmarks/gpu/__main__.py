@@ -1,4 +1,4 @@
-"""`python -m benchmarks.gpu [--json FILE] [--device cuda|sim] [--quick]`: checks everything, times it, and prints tables.
+"""`python -m benchmarks.gpu [--json FILE] [--device cuda|sim] [--quick]`: checks everything, times it, prints tables.
 
 Answers of every program are compared between the host, the engine in each of its modes and what is written by hand,
 before anything is timed. What fails is a line of the tables and the exit code, and costs nothing else of the run.
@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from backends.base import BackendError
+from benchmarks.figures import Figure
 
-from ..figures import Figure
 from .checks import CHECKS, Skipped, unordered_work
 from .compare import Result, checked, simulated, timed
 from .engines import accelerator
@@ -69,9 +69,8 @@ def everything(kind: str, index: int, *, quick: bool, out: Path | None) -> int:
             print(f"no GPU: {error}; `--device sim` runs the same programs on the simulator")
             return NO_GPU
     run = Run(on, cuda, quick)
-    figures = [
-        figure for make in (all_facts(on, accelerator(on), quick=quick) if cuda else []) for figure in run.facts(make)
-    ]
+    measures = all_facts(on, accelerator(on), quick=quick) if cuda else []
+    figures = [figure for make in measures for figure in run.facts(make)]
     facts = run.attempt("machine", lambda: machine(index)) if cuda else {}
     for check in CHECKS if cuda else (unordered_work,):
         run.check(check)

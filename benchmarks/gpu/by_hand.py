@@ -97,6 +97,10 @@ class Captured(ByHand):
         self.graph = torch.cuda.CUDAGraph()
         self.streams = chains(work.nodes)
         others = [torch.cuda.Stream(on) for _ in range(1 + max(self.streams.values()))]
+        for stream in others[1:]:
+            with torch.cuda.stream(stream):
+                work.answer(self.stages, self.sample)
+            stream.synchronize()
         with torch.cuda.graph(self.graph, stream=self.stream):
             self.answer = self._captured([self.stream, *others[1:]])
         self.stream.synchronize()

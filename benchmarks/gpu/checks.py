@@ -1,10 +1,11 @@
 """What must hold on a GPU: each check gives a line that says what was found, or raises.
 
-They answer what could not be known without one: how libraries share streams and memory, what waits and what does not."""
+They answer what could not be known without one: how libraries share streams and memory, what waits."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -178,13 +179,13 @@ def asynchronous_ort(on: str, place: Accelerator) -> str:
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         raise Skipped(f"onnxruntime {onnxruntime.__version__} has no CUDA provider")
     try:
-        from tests.backends.models import doubling
-        from tests.backends.stages import stage
+        models: Any = import_module("tests.backends.models")
+        stages: Any = import_module("tests.backends.stages")
     except ImportError as error:
         raise Skipped(f"no model can be written here: {error}") from None
     with TemporaryDirectory() as folder:
-        path = doubling(Path(folder, "m.onnx"))
-        plan = stage("onnx", "x: f32[*, 4]", "y: f32[*, 4]", folder=folder, artifact=path.name)
+        path = models.doubling(Path(folder, "m.onnx"))
+        plan = stages.stage("onnx", "x: f32[*, 4]", "y: f32[*, 4]", folder=folder, artifact=path.name)
         instance: Any = load("onnx").load(plan, InstanceConfig(device=on))
         asynchronous = instance.asynchronous
         instance.close()

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
 from backends.base import Batch, BatchResult
 from backends.device import Accelerator, DeviceArray, Driver, device
+from backends.fused import FusedInstance
+from backends.fused.graphs import Graphs
+from benchmarks.figures import keep_busy
 from executor import Engine
 from executor.devices import Site
 from executor.gpu_time import GpuTime
+from pipeline_dsl.plan import Plan
 
-from ..figures import keep_busy
 from .costs import INFLIGHT, Cost, cost
-from .works import Mode, Work, planned, started
+from .works import Mode, Work, planned
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,9 @@ class Timeline(GpuTime):
 
     def begin(self, stage: str, driver: Driver, stream: Any, order: Callable[[], object] = lambda: None) -> Any:
         order()
-        self.moments.append(Moment(stage, driver, stream, driver.mark(stream)))
-        return self.moments[-1]
+        made = Moment(stage, driver, stream, driver.mark(stream))
+        self.moments.append(made)
+        return made
 
     def spans(self, work: Work) -> Spans:
         """Of the one request that ran; all has ended."""
@@ -89,14 +94,22 @@ class Timeline(GpuTime):
 
 
 @contextmanager
-def on_engine(work: Work, on: str, library: str, mode: Mode, rows: int, *, serial: bool = False) -> Iterator[Engine]:
-    """An engine with the program on a device, `cuda:0`."""
-    running = started(replace(planned(work, on, library, mode, rows), serial=serial))
+def on_plan(plan: Plan) -> Iterator[Engine]:
+    """An engine that runs a plan."""
+    running = Engine(plan)
+    running.start()
     try:
         yield running
     finally:
         running.stop()
         gc.collect()
+
+
+def on_engine(
+    work: Work, on: str, library: str, mode: Mode, rows: int, *, serial: bool = False
+) -> AbstractContextManager[Engine]:
+    """An engine with the program on a device, `cuda:0`."""
+    return on_plan(replace(planned(work, on, library, mode, rows), serial=serial))
 
 
 def ask(running: Engine, x: Any) -> Any:
@@ -121,7 +134,7 @@ def told(running: Engine, on: str, x: Any, count: int) -> Told:
     events, waits, replays = place.events, place.waits, _replays(running)
     for _ in range(count):
         ask(running, x)
-    graphs = [slot.instance.graphs for one in running.sets for slot in one.slots]
+    graphs = _graphs(running)
     why = "; ".join(dict.fromkeys(text for g in graphs for text in (g.why_not, *g.dropped.values()) if text))
     return Told(
         (place.events - events) / count,
@@ -132,8 +145,14 @@ def told(running: Engine, on: str, x: Any, count: int) -> Told:
     )
 
 
+def _graphs(running: Engine) -> list[Graphs]:
+    """Of all instances that several stages are."""
+    instances = [slot.instance for one in running.sets for slot in one.slots]
+    return [instance.graphs for instance in instances if isinstance(instance, FusedInstance)]
+
+
 def _replays(running: Engine) -> int:
-    return sum(slot.instance.graphs.replays for one in running.sets for slot in one.slots)
+    return sum(graphs.replays for graphs in _graphs(running))
 
 
 def copied_between(running: Engine) -> int:
@@ -167,11 +186,8 @@ def addresses() -> Iterator[dict[str, tuple[list[int], list[int]]]]:
         found[site.stage] = (_addresses(batch.inputs), _addresses(result.outputs))
         return result
 
-    Site.execute = looked_at  # type: ignore[method-assign]
-    try:
+    with patch.object(Site, "execute", looked_at):
         yield found
-    finally:
-        Site.execute = execute  # type: ignore[method-assign]
 
 
 def _addresses(values: tuple[Any, ...]) -> list[int]:

@@ -7,13 +7,13 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from backends.device import Accelerator
-
-from ..figures import Figure
+from benchmarks.figures import Figure
 
 MIB = 1 << 20
 PACKAGES = ("cupy-cuda13x", "torch", "onnxruntime-gpu", "onnxruntime", "tensorrt", "numpy", "networkx", "lark")
@@ -63,7 +63,7 @@ def seconds_on(stream: Any, work: Callable[[], object], repeats: int) -> float:
             end.record(stream)
             end.synchronize()
             times.append(start.elapsed_time(end) / 1e3 / repeats)
-    return statistics.median(times)
+    return float(statistics.median(times))
 
 
 def host_us(call: Callable[[], object], repeats: int = 2000) -> float:
@@ -162,10 +162,10 @@ def second_stream(on: str) -> list[Figure]:
         joined.record(two)
         one.wait_event(joined)
 
-    ratios = {}
+    ratios: dict[int, float] = {}
     for us in (1, 2, 5, 10, 20, 50, 100, 200):
         cycles = int(us * cycles_per_us)
-        times = [seconds_on(one, lambda w=w, c=cycles: w(c), 100) for w in (parallel, serial)]
+        times = [seconds_on(one, partial(way, cycles), 100) for way in (parallel, serial)]
         ratios[us] = times[0] / times[1]
     paying = min((us for us, ratio in ratios.items() if ratio < 1), default=float("inf"))
     details = {f"ratio_at_{us}us": ratio for us, ratio in ratios.items()}

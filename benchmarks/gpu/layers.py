@@ -134,33 +134,27 @@ def torch_layers() -> Any:
 
     class TorchLayers:
         @staticmethod
-        @torch.no_grad()
         def small(w: Weights, x: Any) -> Any:
             return torch.relu(torch.addmm(w["b"], x, w["w"]))
 
         @staticmethod
-        @torch.no_grad()
         def join(w: Weights, *xs: Any) -> Any:
             return torch.relu(torch.stack(xs).mean(0) @ w["w"])
 
         @staticmethod
-        @torch.no_grad()
         def stem(w: Weights, x: Any) -> Any:
             return torch.relu(f.conv2d(x, w["k"], stride=2, padding=1))
 
         @staticmethod
-        @torch.no_grad()
         def tower(w: Weights, x: Any) -> Any:
             x = torch.relu(f.conv2d(x, w["k"], stride=2, padding=1))
             return torch.relu(f.conv2d(x, w["l"], stride=2, padding=1)).mean((2, 3))
 
         @staticmethod
-        @torch.no_grad()
         def tokens(w: Weights, x: Any) -> Any:
             return f.conv2d(x, w["k"], stride=4).flatten(2).transpose(1, 2).contiguous()
 
         @staticmethod
-        @torch.no_grad()
         def encode(w: Weights, x: Any) -> Any:
             n, length, width = x.shape
             parts = (f.layer_norm(x, (width,)) @ w["qkv"]).view(n, length, 3, HEADS, width // HEADS)
@@ -170,12 +164,10 @@ def torch_layers() -> Any:
             return x + torch.relu(f.layer_norm(x, (width,)) @ w["up"]) @ w["down"]
 
         @staticmethod
-        @torch.no_grad()
         def pool(w: Weights, x: Any) -> Any:
             return x.mean(1)
 
         @staticmethod
-        @torch.no_grad()
         def head(w: Weights, a: Any, b: Any) -> Any:
             return torch.cat((a, b), 1) @ w["w"]
 

@@ -20,8 +20,9 @@ from .works import Work, planned
 
 
 def by_hand(work: Work, x: Any, *, stepwise: bool) -> tuple[Any, float]:
-    """The answer, and the seconds from the copy to the device to the end of the last stage. `stepwise`: the host waits behind
-    each stage, and the next one gets a copy."""
+    """The answer, and the seconds from the copy to the device to the end of the last stage.
+
+    `stepwise`: the host waits behind each stage, and the next one gets a copy."""
     simulation = Simulation(0)
     device = simulation.accelerator()
     plan = planned(work, "sim:0", "numpy", "apart", len(x))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..figures import Figure
+from benchmarks.figures import Figure
+
 from .compare import Result
 from .works import Mode
 
@@ -32,8 +33,8 @@ def facts_table(facts: Mapping[str, str], figures: Sequence[Figure]) -> str:
 
 def works_table(results: Sequence[Result]) -> str:
     """On a GPU: ours over theirs. Throughput: more is better; latency: less is better."""
-    head = ("work", "rows", "mode", "req/s", "/one stream", "/one graph", "/stepwise", "ms", "/one stream")
-    head = (*head, "/one graph", "/stepwise", "host us/node")
+    head = ["work", "rows", "mode", "req/s", "/one stream", "/one graph", "/stepwise", "ms", "/one stream"]
+    head += ["/one graph", "/stepwise", "host us/node"]
     modes: tuple[Mode, ...] = ("apart", "together", "graph")
     rows = []
     for r in results:
@@ -74,10 +75,12 @@ def counts_table(results: Sequence[Result]) -> str:
             else:
                 line += ["", ""]
             rows.append(line)
-    why = [
-        f"{r.work}, {r.rows} rows: {t.without_graphs}" for r in results for m, t in r.counters.items() if m == "graph"
-    ]
-    return "\n".join([grid(head, rows), *(f"without a graph: {text}" for text in why if not text.endswith(": "))])
+    lines = [grid(head, rows)]
+    for r in results:
+        why = r.counters["graph"].without_graphs if "graph" in r.counters else ""
+        if why:
+            lines.append(f"without a graph: {r.work}, {r.rows} rows: {why}")
+    return "\n".join(lines)
 
 
 def simulated_table(results: Sequence[Result]) -> str:

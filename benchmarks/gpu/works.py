@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from executor import Engine
 from pipeline_dsl.check import Options, TextLoader
 from pipeline_dsl.compile import compile_text
 from pipeline_dsl.plan import Gpu, Hardware, Plan
@@ -112,13 +112,14 @@ def ensemble() -> Work:
     return Work("ensemble", nodes)
 
 
-def text(work: Work, device: str, library: str, mode: Mode, rows: int) -> str:
-    """The program as `.pipe` text, with a profile `bench`. `device`: as profiles write it, `cuda(0)`."""
-    on = device.replace("(", ":").rstrip(")") if library == "torch" else "cpu"
+def text(work: Work, device: str, library: str, mode: Mode, rows: int, host: Collection[str] = ()) -> str:
+    """The program as `.pipe` text, with a profile `bench`. `device`: as profiles write it, `cuda(0)`; `host`: the nodes
+    that are on the host nevertheless."""
     lines = ["pipe 1"]
     for i, node in enumerate(work.nodes):
         inputs, output = types(node)
         ports = ", ".join(f"x{j}: {type_}" for j, type_ in enumerate(inputs))
+        on = device.replace("(", ":").rstrip(")") if library == "torch" and node.name not in host else "cpu"
         keys = f'kind = "{node.kind}", seed = {i}, library = "{library}", on = "{on}", arrays = "{library}"'
         lines.append(f"stage {node.name}({ports}) -> (y: {output})")
         lines.append(f'  using python("benchmarks.gpu.layers:Stage", {keys})')
@@ -128,32 +129,26 @@ def text(work: Work, device: str, library: str, mode: Mode, rows: int) -> str:
         read = ", ".join(r if r == "x" else f"v_{r}" for r in node.reads)
         lines.append(f"  v_{node.name} = {node.name}({read})")
     lines += [f"  return out = v_{work.nodes[-1].name}", "}"]
-    keys = {
+    settings = {
         "apart": "fuse = false, graphs = off",
         "together": "graphs = off",
-        "graph": f"graphs = [{rows}]",
+        "graph": f"graphs = [{f'{rows - 1}, ' if rows > 1 else ''}{rows}]",  # captured for full batches only
     }[mode]
-    lines += ["profile bench {", f"  * {{ device = {device}, batching {{ max = {rows} }}, {keys} }}", "}", ""]
-    return "\n".join(lines)
+    lines += ["profile bench {", f"  * {{ device = {device}, batching {{ max = {rows} }}, {settings} }}"]
+    return "\n".join([*lines, *(f"  {name} {{ device = cpu }}" for name in sorted(host)), "}", ""])
 
 
 def _of_a_request(type_: str) -> str:
     return type_.replace("*", "B", 1)
 
 
-def planned(work: Work, device: str, library: str, mode: Mode, rows: int) -> Plan:
-    """The plan of the program. `device`: `cuda:0`, `sim:0`, or `cpu`."""
+def planned(work: Work, device: str, library: str, mode: Mode, rows: int, host: Collection[str] = ()) -> Plan:
+    """The plan of the program. `device`: `cuda:0`, `sim:0`; `host`: the nodes that are on the host nevertheless."""
     kind, _, number = device.partition(":")
-    written = f"{kind}({number})" if number else kind
     options = Options(environ={}, loader=TextLoader({}), backends=lambda: ("python",), profile="bench")
-    gpus = (Gpu(name=device, memory=1 << 32),) if kind == "cuda" else ()
-    return compile_text(text(work, written, library, mode, rows), options, Hardware(cores=2, gpus=gpus))
-
-
-def started(plan: Plan) -> Engine:
-    running = Engine(plan)
-    running.start()
-    return running
+    gpus = tuple(Gpu(name=f"cuda:{i}", memory=0) for i in range(int(number) + 1)) if kind == "cuda" else ()
+    written = text(work, f"{kind}({number})", library, mode, rows, host)
+    return compile_text(written, options, Hardware(cores=len(os.sched_getaffinity(0)), gpus=gpus))
 
 
 def all_works() -> Sequence[tuple[Work, tuple[int, ...]]]:
