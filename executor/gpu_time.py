@@ -53,9 +53,7 @@ class GpuTime:
         """Executions since the last one that was measured, by stage."""
         self._seconds: dict[str, float] = {}
 
-    def begin(
-        self, stage: str, driver: Driver, stream: Any, order: Callable[[], object] = lambda: None
-    ) -> Span | None:
+    def begin(self, stage: str, driver: Driver, stream: Any, order: Callable[[], object] = lambda: None) -> Span | None:
         """Take the time of what is enqueued from here on, if it is this execution's turn; a stage's first one is.
 
         `order` is called then, before the time begins: what the stream waits for is no time of the stage."""

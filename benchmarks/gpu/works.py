@@ -120,9 +120,9 @@ def text(work: Work, device: str, library: str, mode: Mode, rows: int, host: Col
         inputs, output = types(node)
         ports = ", ".join(f"x{j}: {type_}" for j, type_ in enumerate(inputs))
         on = device.replace("(", ":").rstrip(")") if library == "torch" and node.name not in host else "cpu"
-        keys = f'kind = "{node.kind}", seed = {i}, library = "{library}", on = "{on}", arrays = "{library}", capture = true'
+        keys = f'kind = "{node.kind}", seed = {i}, library = "{library}", on = "{on}"'
         lines.append(f"stage {node.name}({ports}) -> (y: {output})")
-        lines.append(f'  using python("benchmarks.gpu.layers:Stage", {keys})')
+        lines.append(f'  using python("benchmarks.gpu.layers:Stage", {keys}, arrays = "{library}", capture = true)')
     answer = types(work.nodes[-1])[1]
     lines.append(f"pipeline p(x: {_of_a_request(work.inputs)}) -> (out: {_of_a_request(answer)}) {{")
     for node in work.nodes:

@@ -80,7 +80,7 @@ def test_in_a_body(text: str, first: list[str]) -> None:
         ("\nstage x |", ["where", "using", "like"]),
         ("\nstage x like |", ["vision", "decode", "detect", "classify"]),
         ("\nstage x like detect using |", BACKENDS),
-        ("\nstage x like detect using python(|", ["each", "arrays", "vision", "SIDE", "CLASSES"]),
+        ("\nstage x like detect using python(|", ["each", "arrays", "capture", "vision", "SIDE", "CLASSES"]),
         ('\nstage x like detect using onnx("${|', ["vision", "SIDE", "CLASSES", "LIMIT"]),
         ('\nstage x like detect using onnx("x") { |', ["effects", "tensors"]),
         ('\nstage x like detect using onnx("x") { effects = |', ["none", "repeatable", "once"]),
