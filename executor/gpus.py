@@ -1,6 +1,6 @@
 """What the GPUs of this machine do, read from NVML at most once a second.
 
-Without the library (`nvidia-ml-py`, extra `gpu`) or a driver there is nothing to read, which one line in the log says,
+Without the library (`nvidia-ml-py`, extra `gpu`) or a driver there is nothing to read, which one line of the log says at level debug,
 once. What a GPU does not tell (a laptop's power, a virtual one's energy) is None.
 """
 
@@ -78,7 +78,7 @@ class Gpus:
             handles = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
             found = [(_text(nvml.nvmlDeviceGetUUID(handle)), handle) for handle in handles]
         except Exception as error:  # no library, no driver, no permission: all the same to who serves
-            _log.info("no metrics of GPUs: %s", error)
+            _log.debug("no metrics of GPUs: %s", error)
             return []
         return [found[i] for i in visible([uuid for uuid, _ in found], self._environ.get("CUDA_VISIBLE_DEVICES"))]
 

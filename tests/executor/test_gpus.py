@@ -90,7 +90,7 @@ class NoDriver(Nvml):
 @pytest.mark.parametrize(("library", "text"), [(missing, "No module named 'pynvml'"), (NoDriver, "Library Not Found")])
 def test_nothing_to_ask_is_said_once(library, text: str, caplog):
     now = [0.0]
-    with caplog.at_level(logging.INFO, "pipectl"):
+    with caplog.at_level(logging.DEBUG, "pipectl"):
         gpus = Gpus(library, seconds=lambda: now[0], environ={})
         for second in range(5):
             now[0] = second

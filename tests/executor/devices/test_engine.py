@@ -130,7 +130,7 @@ def test_where_a_landing_is_read_early_it_is_found(monkeypatch: pytest.MonkeyPat
     )
     monkeypatch.setattr(landing, "_in_order", lambda events: False)
     wrong = 0
-    with on_simulator("early", monkeypatch), running(chain("a", "b"), FUNCTIONS, delay=0) as r:
+    with on_simulator("early", monkeypatch, order="late"), running(chain("a", "b"), FUNCTIONS, delay=0) as r:
         for value in range(8):
             found = r.ask(x=row(value))["out"].copy()
             wrong += not np.array_equal(found, row((value + 1) * 2))
