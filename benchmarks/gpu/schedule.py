@@ -168,8 +168,12 @@ def survey(seeds: int) -> Counts:
     counts = Counts()
     with quick_collections():
         for seed in range(seeds):
-            with watching() as spy:
-                run_on_devices(seed, partial(_counted, counts, spy))
+            try:
+                with watching() as spy:
+                    run_on_devices(seed, partial(_counted, counts, spy))
+            except Exception as error:
+                error.add_note(f"seed {seed}")
+                raise
     return counts
 
 

@@ -45,7 +45,8 @@ def run_on_devices(
         gc.collect()
         for one in found:
             one.sweep()
-        assert simulation.leaks() == []
+        held = simulation.leaks()
+        assert not held, held
 
 
 @contextmanager
