@@ -1,7 +1,7 @@
 """What the GPUs of this machine do, read from NVML at most once a second.
 
-Without the library (`nvidia-ml-py`, extra `gpu`) or a driver there is nothing to read, which one line of the log says at level debug,
-once. What a GPU does not tell (a laptop's power, a virtual one's energy) is None.
+Without the library (`nvidia-ml-py`, extra `gpu`) or a driver there is nothing to read, which the log says once, at
+level debug. What a GPU does not tell (a laptop's power, a virtual one's energy) is None.
 """
 
 from __future__ import annotations

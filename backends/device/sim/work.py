@@ -28,10 +28,19 @@ class Work:
         self.reads = reads
 
     def begin(self) -> None:
-        self.run(*[w.ideal for w in self.writes], *[r.ideal for r in self.reads])
+        self._computed([w.ideal for w in self.writes], [r.ideal for r in self.reads])
 
     def end(self) -> None:
-        self.run(*[w.actual for w in self.writes], *[r.actual for r in self.reads])
+        self._computed([w.actual for w in self.writes], [r.actual for r in self.reads])
+
+    def _computed(self, writes: Sequence[Array], reads: Sequence[Array]) -> None:
+        """Run it. RaceError if it writes what it said it only reads: others may read that at the same time."""
+        try:
+            self.run(*writes, *map(_closed, reads))
+        except ValueError as error:
+            if "read-only" not in str(error):
+                raise
+            raise RaceError(f"{self.run.__qualname__} writes an array that it was launched to read") from error
 
     def again(self) -> Work:
         """For another launch of a captured graph."""
@@ -82,3 +91,9 @@ class Download(Work):
             raise WrongValue(
                 f"a copy of {self.reads[0]} to the host brings other bytes than work in the order of issue gives"
             )
+
+
+def _closed(array: Array) -> Array:
+    made = array.view()
+    made.flags.writeable = False
+    return made

@@ -1,7 +1,7 @@
 """The simulator bites: each mistake that a device layer can make is planted in ours, and is found with every seed.
 
-Numbers are those of the hazards in the design notes of GPU execution; 3, 4, 7 and 11 are about libraries, and tested
-with their backends. What each scenario does without the mistake is tested beside it, for many seeds."""
+Numbers are those of the hazards in the design notes of GPU execution; 3, 4 and 11 are about libraries, and tested with
+their backends; 7 here and there. What each scenario does without the mistake is tested beside it, for many seeds."""
 
 from __future__ import annotations
 
@@ -262,6 +262,27 @@ def test_an_answer_that_is_read_before_it_has_arrived(monkeypatch):
     for seed in SEEDS:
         for order in ("random", "late"):
             assert isinstance(outcome(branches, seed, order), AssertionError | RaceError)
+
+
+# ---- 7: an input that is written in place
+
+
+def test_a_stage_that_writes_what_others_read():
+    def in_place(first, second):
+        shared = first.upload(np.ones(4, np.float32))
+        made = [first.empty((4,), np.float32) for _ in range(2)]
+
+        def doubled(out, x):
+            x *= 2  # planted: `x` is another branch's too
+            out[...] = x
+
+        def kept(out, x):
+            out[...] = x
+
+        first.side.launch(doubled, writes=[made[0]], reads=[shared])
+        first.inward.launch(kept, writes=[made[1]], reads=[shared])
+
+    caught(in_place, match="launched to read")
 
 
 # ---- 8: the default stream
