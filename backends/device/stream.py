@@ -119,7 +119,8 @@ class Stream:
 
     def keep(self, *things: Any) -> None:
         """Keep Python objects alive until what was launched so far has ended."""
-        self._kept += things
+        with self.device.lock:  # `record`, on another thread, may take the list meanwhile
+            self._kept.extend(things)
 
     def record(self) -> Event:
         """An event behind everything launched so far; the one there is, if nothing was launched since."""
