@@ -30,7 +30,9 @@ run: $(VENV)/.run $(DIGITS)/models/.prepared
 	$(BIN)/python $(DIGITS)/accuracy.py
 
 # Two workers of one thread each: with a maths thread per core in every worker, timings of one disturb the other.
+# First the executor's tests with all stages on simulated devices, then everything on the host.
 test: $(VENV)/.test
+	OMP_NUM_THREADS=1 $(PYTEST) -n 2 tests/executor --ignore tests/executor/devices --on sim
 	OMP_NUM_THREADS=1 $(PYTEST) -n 2
 
 check: $(VENV)/.check
