@@ -17,6 +17,7 @@ import numpy as np
 
 from backends.checks import OutputError
 from backends.device import on_device
+from backends.device.ops import concatenate, joined
 from backends.values import Array, Ragged, Value
 from pipeline_dsl.ir import Binding
 from pipeline_dsl.plan import PortPlan, StagePlan
@@ -68,6 +69,8 @@ class Assembler:
         self._rows = [(i, p) for i, p in self._given if p.type.has_rows]
         self._shared = [(i, p) for i, p in self._given if not p.type.has_rows]
         self._plain = len(self._rows) == len(stage.inputs) and all(_is_dense(p) for _, p in self._rows)
+        self._join = concatenate if stage.cache is not None else joined
+        """Where its values are looked at on the host, they stay there."""
         self._ragged_out = any(p.type.is_ragged for p in stage.outputs)
 
     def rows(self, columns: Sequence[Column | None], binding: Binding, elements: int) -> int:
@@ -98,7 +101,7 @@ class Assembler:
                 continue
             if _is_dense(port):
                 stacks = [self._dense(i, port, *cohort) for cohort in cohorts]
-                inputs[i] = concat_arrays(stacks, copies, "gather").array
+                inputs[i] = concat_arrays(stacks, copies, "gather", self._join).array
                 if offsets is None and not any(type(columns[i]) is Same for columns, _, _ in cohorts):
                     offsets = stacked_offsets(stacks)
             else:
@@ -149,7 +152,7 @@ class Assembler:
             made.fill(column.value)
             made.flags.writeable = False
             return Stack(made, None)
-        return dense_rows(column, binding, port)
+        return dense_rows(column, binding, port, self._join)
 
     def element(self, columns: Sequence[Column | None], index: int, copies: CopySink) -> Gathered:
         """Inputs of one element, for a stage without `*`."""

@@ -14,14 +14,14 @@ by side merge into a view (compared as integers, never as pointers).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from backends.device import DeviceArray
-from backends.device.ops import concatenate, joined, take
+from backends.device.ops import concatenate, take
 from backends.values import Array, Ragged, Value
 
 Offsets = Sequence[int]
@@ -224,7 +224,9 @@ def uniform_offsets(elements: int) -> Offsets:
     return range(elements + 1)
 
 
-def concat_arrays(stacks: Sequence[Stack], copies: CopySink, reason: str) -> Stack:
+def concat_arrays(
+    stacks: Sequence[Stack], copies: CopySink, reason: str, join: Callable[[Sequence[Any]], Any] = concatenate
+) -> Stack:
     """The rows of all stacks in one array: a view if they lie side by side in one slab, else one gather.
 
     Offsets are left out. ValueError if row shapes differ."""
@@ -233,7 +235,7 @@ def concat_arrays(stacks: Sequence[Stack], copies: CopySink, reason: str) -> Sta
     slab = first.slab
     for part in stacks:
         if part.slab is not slab or part.lo != end:
-            array = joined([part.array for part in stacks])
+            array = join([part.array for part in stacks])
             copies.copied(size_of(array), reason)
             return Stack(array, None)
         end += len(part.array)

@@ -218,6 +218,8 @@ class Engine:
         self.flow.pump.close(self.stages)
         if self.flow.reaper is not None:
             self.flow.reaper.stop(timeout)
+            self._workers.drop()
+            self.flow.arriving.clear()
         if not loading:  # else `start` finds out that it was stopped
             unload(self._every_stage, timeout)
 

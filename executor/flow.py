@@ -116,9 +116,12 @@ class Flow:
         self._leave(passage)
 
     def _leave(self, passage: Passage) -> None:
+        self._post(passage)
+        self._finish(passage)
+
+    def _post(self, passage: Passage) -> None:
         if passage.ready or passage.behind:
             self.post([*passage.ready, *passage.behind], self.clock.now())
-        self._finish(passage)
 
     def propagate(self, edges: Sequence[Edge], layout: Layout, columns: Columns, passage: Passage) -> None:
         """Take columns along edges as far as they go without a stage."""
@@ -169,22 +172,23 @@ class Flow:
         self.workers.put(partial(self._arrived, node, wait, cohort, error))
 
     def _arrived(self, node: Node, wait: object, cohort: Cohort, error: Exception | None) -> None:
+        passage = Passage(self)
         try:
-            self._go_on_with(node, cohort, error)
+            self._go_on_with(node, cohort, error, passage)
         finally:
             self._waits_no_more(wait)
+        self._finish(passage)  # whose callbacks may wait for the engine to rest
 
     def _waits_no_more(self, wait: object) -> None:
         with self.lock:
             self.arriving.discard(wait)
             self.rested()
 
-    def _go_on_with(self, node: Node, cohort: Cohort, error: Exception | None) -> None:
+    def _go_on_with(self, node: Node, cohort: Cohort, error: Exception | None, passage: Passage) -> None:
         """Worker: a cohort has its values on the host, or they never come."""
         if error is not None:
             self._device_failed(node, cohort.layout.owners, error)
             return
-        passage = Passage(self)
         try:
             if isinstance(node, Call) and not node.background:
                 passage.ready.append((node, cohort))
@@ -193,7 +197,7 @@ class Flow:
                     self.propagate(edges, layout, columns, passage)
         except Exception as mistake:  # out of memory, mostly: no request may hang for it
             self.internal_error(node, cohort.layout.owners, mistake)
-        self._leave(passage)
+        self._post(passage)
 
     def _launch(self, stage: StageRuntime, slot: Slot, site: Site, entries: list[Entry]) -> None:
         """Worker: run a group on a device, as far as that can be done without waiting for it."""

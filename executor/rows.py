@@ -6,18 +6,20 @@ lies that way; otherwise one array is made, which the caller counts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from backends.device import DeviceArray
-from backends.device.ops import joined, stack
+from backends.device.ops import concatenate, stack
 from backends.values import Array, Ragged, Value
 from pipeline_dsl.ir import Binding
 from pipeline_dsl.plan import PortPlan
 
 from .columns import Column, Items, Jagged, Offsets, Same, Stack, joined_offsets, offsets_of, uniform_offsets
+
+Join = Callable[[Sequence[Any]], Any]
 
 
 def count_rows(column: Items | Stack | Jagged) -> int:
@@ -32,10 +34,12 @@ def count_rows(column: Items | Stack | Jagged) -> int:
     return int(column.array.shape[0] * column.array.shape[1])
 
 
-def dense_rows(column: Items | Stack | Jagged, binding: Binding, port: PortPlan) -> Stack:
-    """The rows of a column in one array; offsets None where each element is one row."""
+def dense_rows(column: Items | Stack | Jagged, binding: Binding, port: PortPlan, join: Join = concatenate) -> Stack:
+    """The rows of a column in one array; offsets None where each element is one row.
+
+    `join` puts arrays one after the other: `ops.concatenate`, or `ops.joined` where they go to a device."""
     if binding == "rows":
-        return _rows_of_elements(column)
+        return _rows_of_elements(column, join)
     if isinstance(column, Stack):
         return column if column.offsets is None else Stack(stack(_elements(column)), None)
     if isinstance(column, Items):
@@ -43,7 +47,7 @@ def dense_rows(column: Items | Stack | Jagged, binding: Binding, port: PortPlan)
     return Stack(stack(_elements(column)), None)
 
 
-def _rows_of_elements(column: Items | Stack | Jagged) -> Stack:
+def _rows_of_elements(column: Items | Stack | Jagged, join: Join = concatenate) -> Stack:
     if isinstance(column, Stack):
         if column.offsets is not None:
             return column
@@ -56,7 +60,7 @@ def _rows_of_elements(column: Items | Stack | Jagged) -> Stack:
     items = column.items
     if len(items) == 1:
         return Stack(items[0], (0, len(items[0])))
-    return Stack(joined(items), offsets_of([len(a) for a in items]))
+    return Stack(join(items), offsets_of([len(a) for a in items]))
 
 
 def _stacked(items: list[Value], port: PortPlan) -> Array:

@@ -6,6 +6,7 @@ without a queue (run on), or None.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -68,6 +69,12 @@ class Worker:
         if error is not None:
             raise error
         return value
+
+    def drop(self) -> None:
+        """Forget the tasks that came after its threads had ended."""
+        with contextlib.suppress(Empty):
+            while True:
+                self._queue.get_nowait()
 
     def stop(self, timeout: float) -> bool:
         """End all threads once the queue is empty; False if one still runs after `timeout` seconds."""

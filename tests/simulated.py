@@ -40,7 +40,7 @@ def on_simulator(
     original = Engine.__init__
 
     def init(self: Engine, plan: Plan, *args: Any, **kwargs: Any) -> None:
-        original(self, replace(moved(plan, place), serial=serial), *args, **kwargs)
+        original(self, replace(moved(plan, place), serial=serial or plan.serial), *args, **kwargs)
 
     made = Simulation(crc32(name.encode()), **{"host_orders": "none", **settings})
     with monkeypatch.context() as patch, use(made) as simulation:
