@@ -6,6 +6,7 @@ Accelerator     `DeviceArray`s in blocks of device memory, streams and events, o
 
 from __future__ import annotations
 
+import threading
 from functools import cache
 
 from backends.base import BackendError
@@ -27,15 +28,31 @@ __all__ = [
     "Landing",
     "Stream",
     "device",
+    "forget",
     "on_device",
 ]
 
 
-@cache
+_opening = threading.RLock()
+"""Instances load side by side, and a device has one object: order is kept by what that knows."""
+
+
 def device(name: str) -> HostDevice | Accelerator:
     """The device of that name, one object per process: `cpu`, `cuda:1`, `sim:0`.
 
     BackendError if it can not be used here, with what to do."""
+    with _opening:
+        return _opened(name)
+
+
+def forget() -> None:
+    """Open devices anew when they are asked for next; for tests."""
+    with _opening:
+        _opened.cache_clear()
+
+
+@cache
+def _opened(name: str) -> HostDevice | Accelerator:
     kind, _, number = name.partition(":")
     if name == "cpu":
         return HostDevice()

@@ -135,7 +135,7 @@ class FakeDriver:
 @contextmanager
 def installed(monkeypatch, **options):
     """`device("cuda:0")` is an accelerator over the fake; the real one is back afterwards."""
-    from backends.device import device
+    from backends.device import device, forget
 
     drivers = {}
 
@@ -143,11 +143,11 @@ def installed(monkeypatch, **options):
         return drivers.setdefault(index, FakeDriver(index, **options))
 
     monkeypatch.setitem(sys.modules, "backends.device.cuda", types.SimpleNamespace(driver=driver))
-    device.cache_clear()
+    forget()
     try:
         yield device("cuda:0")
     finally:
-        device.cache_clear()
+        forget()
 
 
 def host(array):

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from backends import BackendError, load
-from backends.device import device
+from backends.device import device, forget
 from backends.device.sim import Simulation, use
 from tests.backends import test_conformance as suite
 from tests.backends import test_states as states
@@ -183,7 +183,7 @@ def test_a_gpu_that_is_not_there_names_the_stage(backend, monkeypatch, tmp_path)
 
     with installed(monkeypatch):
         monkeypatch.setattr(sys.modules["backends.device.cuda"], "driver", driver)
-        device.cache_clear()
+        forget()
         plan = stage(backend, suite.X, suite.Y, folder=tmp_path, artifact="m:f", name="slow")
         with pytest.raises(BackendError, match="stage `slow`: there is no GPU 3") as caught:
             load(backend).load(plan, suite.InstanceConfig(device="cuda:3"))

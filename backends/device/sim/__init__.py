@@ -39,9 +39,9 @@ def driver(index: int = 0) -> SimDriver:
 def use(chosen: Simulation) -> Iterator[Simulation]:
     """Let `backends.device.device("sim:0")` give devices of a simulation; for tests, one at a time in a process."""
     _current.append(chosen)
-    backends.device.device.cache_clear()
+    backends.device.forget()
     try:
         yield chosen
     finally:
         _current.remove(chosen)
-        backends.device.device.cache_clear()
+        backends.device.forget()
