@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -143,8 +144,5 @@ def placed(driver: NullDriver) -> Iterator[Accelerator]:
     accelerator = Accelerator(driver)
     backends.register("launch", LaunchBackend)
     original = executor.loading.device
-    executor.loading.device = lambda name: original(name) if name == "cpu" else accelerator  # type: ignore[assignment]
-    try:
+    with patch.object(executor.loading, "device", lambda name: original(name) if name == "cpu" else accelerator):
         yield accelerator
-    finally:
-        executor.loading.device = original

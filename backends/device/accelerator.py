@@ -22,6 +22,7 @@ from backends.values import Array
 from .array import DeviceArray, storage
 from .block import Block
 from .driver import DeviceLost, Driver
+from .ops import assigned
 from .stream import LOCK, Event, Stream, current
 
 STREAMS = 16
@@ -286,7 +287,7 @@ class Accelerator:
         """The array with its items side by side: itself if they are, else a copy ordered on `stream`."""
         if array.contiguous:
             return array
-        return self.compute(array.shape, array.dtype, _copy, [array], stream)
+        return self.compute(array.shape, array.dtype, assigned, [array], stream)
 
     def bring(self, array: Array | DeviceArray, stream: Stream | None = None) -> DeviceArray:
         """An array of any place on this device, ready on `stream`: itself if it is here."""
@@ -329,7 +330,3 @@ def _ended(event: Event) -> bool:
         return event.ready()
     except Exception:  # the work before it failed, and is told so to who waits for it
         return True
-
-
-def _copy(out: Any, source: Any) -> None:
-    out[...] = source

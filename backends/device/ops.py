@@ -148,7 +148,7 @@ def filled_behind(array: Any, lengths: Any, fill: Any) -> Any:
 def copied(array: DeviceArray) -> DeviceArray:
     """The same items side by side in new memory."""
     device = array.block.device
-    return device.compute(array.shape, array.dtype, _copy, [array])
+    return device.compute(array.shape, array.dtype, assigned, [array])
 
 
 def zeros(device: Accelerator, shape: Sequence[int], dtype: Any) -> DeviceArray:
@@ -162,7 +162,8 @@ def stored(value: Any, dtype: Any) -> Any:
     return value if held == dtype else np.asarray(value, dtype).view(held)[()]
 
 
-def _copy(out: Any, source: Any) -> None:
+def assigned(out: Any, source: Any) -> None:
+    """The work of a copy: for `Accelerator.compute`."""
     out[...] = source
 
 

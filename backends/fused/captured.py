@@ -18,6 +18,7 @@ from backends.device import Accelerator, DeviceArray, Stream
 from backends.device.block import Block
 from backends.device.capture import Hold
 from backends.device.driver import Handle
+from backends.device.ops import assigned
 from backends.values import Value
 from pipeline_dsl.plan import PortPlan
 from pipeline_dsl.types import Rows, Sized
@@ -86,7 +87,7 @@ class Captured:
         for static, value in zip(self.statics, inputs):
             if value is None:  # nobody reads it
                 continue
-            stream.launch(copied, writes=[static[:rows] if self._has_rows else static], reads=[value])
+            stream.launch(assigned, writes=[static[:rows] if self._has_rows else static], reads=[value])
 
     def clear(self, stream: Stream) -> None:
         """Make the static inputs zeros."""
@@ -119,7 +120,7 @@ class Captured:
         part = output[:rows] if self._has_rows else output
         if loan is not None:
             return DeviceArray(part.data, loan, part.dtype)
-        return self._device.compute(part.shape, part.dtype, copied, [part], stream)
+        return self._device.compute(part.shape, part.dtype, assigned, [part], stream)
 
 
 def static_inputs(ports: Sequence[PortPlan], rows: int | None, stream: Stream) -> list[DeviceArray]:
@@ -134,11 +135,6 @@ def static_inputs(ports: Sequence[PortPlan], rows: int | None, stream: Stream) -
             stream.launch(zeroed, writes=[static])
         made.append(static)
     return made
-
-
-def copied(out: Any, source: Any) -> None:
-    """Copy one array into another."""
-    out[...] = source
 
 
 def zeroed(out: Any) -> None:

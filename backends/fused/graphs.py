@@ -17,10 +17,11 @@ import numpy as np
 from backends.base import Batch
 from backends.device import Accelerator, DeviceArray, DeviceLost, Stream
 from backends.device.capture import capture_streams, captured
+from backends.device.ops import assigned
 from backends.values import Array, Value
 from pipeline_dsl.plan import FusedPlan
 
-from .captured import Captured, Copy, copied, static_inputs
+from .captured import Captured, Copy, static_inputs
 from .program import Program
 
 _log = logging.getLogger("pipectl")
@@ -213,7 +214,7 @@ class Graphs:
         """A copy, as it may be a view of an input."""
         if not isinstance(value, DeviceArray):
             return value
-        return self.device.compute(value.shape, value.dtype, copied, [value], stream)
+        return self.device.compute(value.shape, value.dtype, assigned, [value], stream)
 
 
 def _batch(inputs: Sequence[DeviceArray], rows: int, stream: Stream, plan: FusedPlan) -> Batch:

@@ -10,6 +10,8 @@ Requests come from page-locked memory and answers go there, so that copies wait 
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any
@@ -29,7 +31,7 @@ class Place:
         self.event = torch.cuda.Event()
 
 
-class ByHand:
+class ByHand(ABC):
     """What the ways have in common: a ring of places."""
 
     def __init__(self, work: Work, x: Any, on: str) -> None:
@@ -48,13 +50,27 @@ class ByHand:
         self.stream.synchronize()
         self.places = [Place(torch, x, answer) for _ in range(INFLIGHT)]
 
+    @abstractmethod
+    def ask(self) -> Any:
+        """The answer to one request."""
+
+    @abstractmethod
+    def per_second(self, count: int) -> float:
+        """Requests a second, of `count` in a row."""
+
+    def cost(self, count: int) -> Cost:
+        return cost(self.ask, self.per_second, count)
+
+
+class Enqueued(ByHand):
+    """A request is enqueued as a whole, on one stream."""
+
+    @abstractmethod
     def launch(self, place: Place) -> None:
         """Enqueue all of a request."""
-        raise NotImplementedError
 
-    def ask(self, place: Place | None = None) -> Any:
-        """The answer to one request."""
-        place = place or self.places[0]
+    def ask(self) -> Any:
+        place = self.places[0]
         self._begin(place)
         place.event.synchronize()
         return place.answer.numpy().copy()
@@ -75,11 +91,8 @@ class ByHand:
         self.stream.synchronize()
         return count / (time.perf_counter() - start)
 
-    def cost(self, count: int) -> Cost:
-        return cost(self.ask, self.per_second, count)
 
-
-class OneStream(ByHand):
+class OneStream(Enqueued):
     """(a)"""
 
     def launch(self, place: Place) -> None:
@@ -88,7 +101,7 @@ class OneStream(ByHand):
             place.answer.copy_(answer, non_blocking=True)
 
 
-class Captured(ByHand):
+class Captured(Enqueued):
     """(b)"""
 
     def __init__(self, work: Work, x: Any, on: str) -> None:
@@ -141,7 +154,7 @@ class Stepwise(ByHand):
         for place in self.places[: INFLIGHT // 2]:
             self.free.put((self.torch.cuda.Stream(on), place))
 
-    def ask(self, place: Place | None = None) -> Any:
+    def ask(self) -> Any:
         torch = self.torch
         stream, place = self.free.get()
         place.x.numpy()[...] = self.x
@@ -165,7 +178,11 @@ class Stepwise(ByHand):
             return count / (time.perf_counter() - start)
 
 
-WAYS: dict[str, type[ByHand]] = {"one stream": OneStream, "one graph": Captured, "stepwise": Stepwise}
+WAYS: dict[str, Callable[[Work, Any, str], ByHand]] = {
+    "one stream": OneStream,
+    "one graph": Captured,
+    "stepwise": Stepwise,
+}
 
 
 def chains(nodes: tuple[Node, ...]) -> dict[str, int]:

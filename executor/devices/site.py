@@ -9,7 +9,7 @@ batches would never grow. What a batch took is booked when it has ended.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
@@ -20,7 +20,7 @@ from backends.base import Batch, BatchResult, Elements, Instance
 from backends.device import Accelerator, DeviceArray, Event, Stream
 from backends.values import Ragged, Value
 from executor.cohort import Cohort
-from executor.columns import Items
+from executor.columns import Column, Items, Jagged, Stack
 from executor.gpu_time import GpuTime, Span
 from executor.ledger import Ledger, Part
 from executor.ranges import NOTHING, Ranges
@@ -307,16 +307,17 @@ def arrays_of(value: Value) -> list[DeviceArray]:
     return []
 
 
-def arrays_in(column: Any) -> list[DeviceArray]:
-    """All device arrays of a column."""
+def arrays_in(column: Column | None) -> Iterator[DeviceArray]:
+    """All device arrays of a column: of several items any may be on a device."""
     if isinstance(column, Items):
-        return [array for item in column.items for array in arrays_of(item)]
-    return arrays_of(getattr(column, "array", getattr(column, "ragged", None)))
+        for item in column.items:
+            yield from arrays_of(item)
+    elif isinstance(column, Stack):
+        yield from arrays_of(column.array)
+    elif isinstance(column, Jagged):
+        yield from arrays_of(column.ragged)
 
 
-def first_array(column: Any) -> DeviceArray | None:
-    """A device array of a column, if it has one: of several items any may be on a device."""
-    if isinstance(column, Items):
-        return next((found[0] for item in column.items if (found := arrays_of(item))), None)
-    found = arrays_of(getattr(column, "array", getattr(column, "ragged", None)))
-    return found[0] if found else None
+def first_array(column: Column | None) -> DeviceArray | None:
+    """A device array of a column, if it has one."""
+    return next(arrays_in(column), None)

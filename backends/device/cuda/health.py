@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from backends.device.driver import DeviceLost
 
@@ -108,14 +108,15 @@ def _line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")
 
 
-Method = TypeVar("Method", bound=Callable[..., Any])
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
-def guarded(method: Method) -> Method:
+def guarded(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
     """A driver's method that raises DeviceLost where the device is lost, and MemoryError where memory is short."""
 
     @wraps(method)
-    def call(self: Any, *args: Any, **more: Any) -> Any:
+    def call(self: Any, /, *args: P.args, **more: P.kwargs) -> T:
         health = self.health
         if health.lost is not None:
             health.check()
@@ -125,4 +126,4 @@ def guarded(method: Method) -> Method:
             health.reraise(error)
             raise
 
-    return call  # type: ignore[return-value]
+    return call

@@ -14,8 +14,9 @@ import pytest
 
 from backends.base import Batch, BatchResult
 from backends.device import DeviceLost
+from backends.device.ops import assigned
 from backends.device.sim import RaceError, Simulation
-from backends.fused import RowsFailed, captured
+from backends.fused import RowsFailed
 from backends.fused.captured import Captured, Copy, Loan
 from backends.fused.graphs import close, next_size, worthwhile
 
@@ -122,7 +123,7 @@ class TestReaders:
             outputs = run(instance, x, streams[i // 2 % replays_on])
             streams[i // 2 % replays_on].record()
             with streams[2].use():
-                read.append([device.compute(o.shape, o.dtype, captured.copied, [o], streams[2]) for o in outputs])
+                read.append([device.compute(o.shape, o.dtype, assigned, [o], streams[2]) for o in outputs])
             last = outputs  # the one before is nobody's from here on
         del last, outputs
         assert all(right(outputs, x) for outputs, x in zip(read, batches, strict=True))
