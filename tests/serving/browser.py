@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,6 @@ class Page:
         if self._session:
             message["sessionId"] = self._session
         self._to.write(json.dumps(message).encode() + b"\0")
-        self._to.flush()
         while True:
             answer = self._read()
             if answer.get("id") == number:
@@ -97,7 +96,8 @@ class Page:
     def _read(self) -> Any:
         data = bytearray()
         while (byte := self._back.read(1)) != b"\0":
-            assert byte, "the browser ended"
+            if not byte:
+                raise EOFError("the browser ended")
             data += byte
         return json.loads(data)
 
@@ -113,30 +113,61 @@ class Page:
                 self.problems.append(f"asked {url}")
 
 
+class NoBrowser(Exception):
+    """It does not start on this machine: what it wrote."""
+
+
 @contextmanager
-def page() -> Iterator[Page]:
-    """A tab of a new browser with nothing in it."""
+def page(attempts: int = 3) -> Iterator[Page]:
+    """A tab of a new browser with nothing in it. One that ends while it starts is replaced; NoBrowser if all end."""
+    with ExitStack() as stack:
+        yield _tab(stack, attempts)
+
+
+def _tab(stack: ExitStack, attempts: int) -> Page:
+    try:
+        return stack.enter_context(_browser())
+    except NoBrowser:
+        if attempts == 1:
+            raise
+        return _tab(stack, attempts - 1)
+
+
+@contextmanager
+def _browser() -> Iterator[Page]:
     assert CHROMIUM is not None
-    to_read, to_write = os.pipe()
-    back_read, back_write = os.pipe()
-
-    def pipes() -> None:
-        os.dup2(to_read, 3)
-        os.dup2(back_write, 4)
-
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+    with ExitStack() as stack:
+        # Not in the folder of the tests: sockets below it, and the path of a socket is short.
+        folder = stack.enter_context(tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True))
+        stderr = stack.enter_context((Path(folder) / "stderr").open("w+b"))
+        reads, to_write = os.pipe()
+        to = stack.enter_context(open(to_write, "wb", buffering=0))
+        back_read, writes = os.pipe()
+        back = stack.enter_context(open(back_read, "rb", buffering=0))
         process = subprocess.Popen(
-            [CHROMIUM, *FLAGS, f"--user-data-dir={profile}"],
+            [
+                "bash",
+                "-c",
+                f'exec "$0" "$@" 3<&{reads} 4>&{writes}',
+                CHROMIUM,
+                *FLAGS,
+                f"--user-data-dir={folder}/profile",
+            ],
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            preexec_fn=pipes,
-            pass_fds=(3, 4),
+            stderr=stderr,
+            pass_fds=(reads, writes),
         )
-        os.close(to_read)
-        os.close(back_write)
-        with open(to_write, "wb") as to, open(back_read, "rb", buffering=0) as back:
-            try:
-                yield Page(to, back)
-            finally:
-                process.kill()
-                process.wait()
+        stack.callback(process.wait)
+        stack.callback(process.kill)
+        os.close(reads)
+        os.close(writes)
+        try:
+            tab = Page(to, back)
+        except (BrokenPipeError, EOFError) as error:
+            process.kill()
+            code = process.wait()
+            stderr.seek(0)
+            raise NoBrowser(
+                f"{CHROMIUM} ended with {code}: {stderr.read().decode(errors='replace')[-2000:]}"
+            ) from error
+        yield tab
