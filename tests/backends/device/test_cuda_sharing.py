@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -142,6 +143,19 @@ def test_an_array_keeps_its_memory_however_long_it_lives(shared: World):
     gpu.free(memory, stream)
     put(gpu, stream, np.zeros(3, np.int32))
     assert got(gpu, stream, data).tolist() == [0, 1, 2]
+
+
+def test_memory_of_an_array_in_a_cycle_comes_back(shared: World):
+    """As of the frames of a stage that raised."""
+    gpu, torch = driver(0), libraries.torch()
+    stream = gpu.open_stream(False)
+    with gpu.current(stream):
+        cycle: list[object] = [gpu.xp.ndarray((256,), np.int32)]
+    cycle.append(cycle)
+    assert torch.cuda.memory_allocated(0) == 1024
+    del cycle
+    gc.collect()
+    assert torch.cuda.memory_allocated(0) == 0
 
 
 def test_memory_that_is_freed_on_another_stream_waits_for_it(world: World):
