@@ -14,7 +14,6 @@ from executor.request import Response
 from executor.streaming.answer import StreamResponse
 from executor.streaming.output import NotYet
 from executor.streaming.pieces import AsyncPieces, Pieces, together
-
 from tests.simulated import on_simulator
 
 from .streaming import PATIENCE, SEEN, Scene, running, until
