@@ -405,7 +405,10 @@ def test_streams_of_a_partition(shared: World, monkeypatch):
             asked.append(what)
             if what["num_sms"] > 64:
                 raise RuntimeError("not enough\nmultiprocessors")
-            return SimpleNamespace(Stream=lambda: torch.cuda.Stream(0))
+            return GreenContext()
+
+        def Stream(self):  # noqa: N802 - torch's name
+            return torch.cuda.Stream(0)
 
     contexts = SimpleNamespace(GreenContext=GreenContext)
     monkeypatch.setitem(sys.modules, "torch.cuda", SimpleNamespace(green_contexts=contexts))
@@ -416,6 +419,14 @@ def test_streams_of_a_partition(shared: World, monkeypatch):
     assert got(gpu, stream, data).tolist() == [0, 1, 2]
     with pytest.raises(BackendError, match="500 multiprocessors of cuda:0 can not be set aside: not enough multiproc"):
         Partition(gpu, 500)
+
+
+def test_no_partition_where_green_contexts_give_no_streams(shared: World, monkeypatch):
+    """As those of torch 2.10, which can only be made current."""
+    contexts = SimpleNamespace(GreenContext=type("GreenContext", (), {"create": staticmethod(lambda **_: None)}))
+    monkeypatch.setitem(sys.modules, "torch.cuda", SimpleNamespace(green_contexts=contexts))
+    with pytest.raises(BackendError, match=r"torch 2\.11\.0 has no green contexts that give streams"):
+        Partition(driver(0), 16)
 
 
 def test_no_partition_without_torch(world: World):
