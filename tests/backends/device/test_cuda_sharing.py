@@ -407,7 +407,7 @@ def test_streams_of_a_partition(shared: World, monkeypatch):
                 raise RuntimeError("not enough\nmultiprocessors")
             return GreenContext()
 
-        def Stream(self):  # noqa: N802 - torch's name
+        def Stream(self):
             return torch.cuda.Stream(0)
 
     contexts = SimpleNamespace(GreenContext=GreenContext)
