@@ -236,6 +236,33 @@ def test_a_capture_that_fails_leaves_nothing_behind(world: World):
     gpu.end_capture(stream)
 
 
+def test_a_graph_that_is_dropped_during_a_capture_keeps_its_pool_until_that_has_ended(shared: World):
+    gpu, pools = driver(0), libraries.torch().cuda.MemPool
+    one, two = gpu.open_stream(False), gpu.open_stream(False)
+    gpu.begin_capture(one)
+    graph = gpu.end_capture(one)
+    gpu.begin_capture(two)
+    del graph
+    gc.collect()
+    assert len(pools.alive) == 2
+    kept = gpu.end_capture(two)
+    gpu.trim()
+    assert len(pools.alive) == 1
+    assert pools.ended_the_process == []
+    gpu.replay(kept, two)
+
+
+def test_a_capture_that_can_not_begin_leaves_nothing_behind(world: World):
+    gpu = driver(0)
+    stream = gpu.open_stream(False)
+    world.fails["streamBeginCapture"] = 801
+    with pytest.raises(RuntimeError, match="not supported"):
+        gpu.begin_capture(stream)
+    world.fails.clear()
+    gpu.begin_capture(stream)
+    gpu.end_capture(stream)
+
+
 def test_trimming_waits_until_nothing_is_captured(world: World):
     gpu = driver(0)
     stream = gpu.open_stream(False)
