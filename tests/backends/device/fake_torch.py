@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import types
-from typing import Any
+from typing import Any, ClassVar
 
 from .fake_cupy import StreamState, World
 
@@ -78,8 +78,8 @@ def make(world: World) -> types.ModuleType:
     in_use: list[Any] = []
 
     class MemPool:
-        alive: list[int] = []
-        ended_the_process: list[str] = []
+        alive: ClassVar[list[int]] = []
+        ended_the_process: ClassVar[list[str]] = []
 
         def __init__(self) -> None:
             self.alive.append(id(self))
