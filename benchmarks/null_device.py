@@ -28,6 +28,7 @@ class NullDriver:
     name = "cuda:0"
     index = 0
     xp: Any = np
+    lost = None
 
     def __init__(self) -> None:
         self.launches = 0

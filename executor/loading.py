@@ -8,13 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import backends
 from backends.base import BackendError, Instance, InstanceConfig
 from backends.device import device
-from backends.generators import check_of, reads_streams
+from backends.generators import check_of, reads_streams, streams
 from backends.states import with_states
 from pipeline_dsl.plan import Hardware, StagePlan, device_of
 
@@ -124,7 +125,8 @@ def _open(plan: StagePlan, index: int, serial: bool) -> Slot:
     else:
         instance = backends.load(plan.backend).load(plan, config)
     site = site_of(place, instance, plan, index, serial)
-    slot = Slot(index, instance, check_of(plan, copies.copied), copies, None, site=site)
+    judged = replace(plan, device="cpu") if streams(plan) else plan  # elements are on the host when they are judged
+    slot = Slot(index, instance, check_of(judged, copies.copied), copies, None, site=site)
     try:
         warm_up(plan, slot)
     except (Exception, SystemExit) as error:

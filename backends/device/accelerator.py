@@ -115,10 +115,13 @@ class Accelerator:
     def synchronize(self) -> None:
         """Block until everything launched on streams of lanes and the device's own has ended."""
         with self.lock:
-            streams = (*self._streams.values(), self.side, self.inward, self.outward)
+            streams = self._own_streams()
         for stream in streams:
             stream.synchronize()
         self.sweep()
+
+    def _own_streams(self) -> tuple[Stream, ...]:
+        return (*self._streams.values(), self.side, self.inward, self.outward)
 
     # ---- memory
 
@@ -202,7 +205,10 @@ class Accelerator:
         something is still kept. Never blocks, never raises for work that failed."""
         with self.lock:
             while self.keeping and _ended(self.keeping[0]):
-                self.keeping.popleft()
+                self.keeping.popleft().kept = []
+            if self.lost is not None:  # no event will be recorded behind it
+                for stream in self._own_streams():
+                    stream.abandon()
             self.retire_dropped()
             return bool(self.keeping)
 

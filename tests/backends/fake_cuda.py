@@ -25,6 +25,7 @@ class FakeEvent:
 
 class FakeDriver:
     xp = np
+    lost = None
 
     def __init__(self, index=0, addresses=()):
         self.name = f"cuda:{index}"

@@ -202,6 +202,7 @@ class CudaDriver:
         if self._captures.any:
             return
         with self.here():
+            self._captures.tidy()
             self._pool.trim()
             self._pinned.trim()
 
@@ -225,6 +226,7 @@ class CudaDriver:
     def close(self) -> None:
         if self.health.lost is None:
             with self.here():
+                self._captures.tidy()
                 self._pool.trim()
                 self._pinned.trim()
         uninstall(self._pool)

@@ -43,8 +43,9 @@ def _context(driver: CudaDriver, sms: int) -> Any:
         from torch.cuda import green_contexts
     except ImportError:
         green_contexts = None
-    if green_contexts is None or not getattr(green_contexts, "SUPPORTED", True):
-        text = f"{name} can not be set aside: torch {torch.__version__} has no green contexts"
+    gives_streams = hasattr(getattr(green_contexts, "GreenContext", None), "Stream")  # the first ones did not
+    if not gives_streams or not getattr(green_contexts, "SUPPORTED", True):
+        text = f"{name} can not be set aside: torch {torch.__version__} has no green contexts that give streams"
         raise BackendError(text, "update torch")
     try:
         return green_contexts.GreenContext.create(num_sms=sms, device_id=driver.index)

@@ -285,11 +285,11 @@ class SimDriver:
                 raise RuntimeError(f"{stream} is captured: copies from the host are not part of graphs here")
             found = self.simulation.slabs.of(source)
             if found is None:
-                self._issue(stream, "upload", Upload(target, source, np.array(source)), [target], [])
+                self._issue(stream, "upload", Upload(self.simulation, target, source, np.array(source)), [target], [])
                 return
             life, low, high = found
             actual, ideal = over(life, source, low)
-            work = Upload(target, actual, expected(life, source, low, high))
+            work = Upload(self.simulation, target, actual, expected(life, source, low, high))
             self._issue(stream, "upload", work, [target], [SimData(actual, ideal, life, (low, high))])
 
     def download(self, stream: SimStream, target: Array, source: SimData) -> None:

@@ -483,9 +483,11 @@ def _memory(world: World, cupy: Any) -> None:
         def __init__(self, size: int, malloc: Any, free: Any) -> None:
             self.size, self.device_id, self._free = size, world.device, free
             self.ptr = malloc(size, world.device)
+            self._found = weakref.ref(self, lambda _: None)
 
         def __del__(self) -> None:
-            if getattr(self, "ptr", 0):
+            """What a collector finds in a cycle has lost its function by then, and its memory is never given back."""
+            if getattr(self, "ptr", 0) and self._found() is not None:
                 self._free(self.ptr, self.device_id)
 
     class PythonFunctionAllocator:

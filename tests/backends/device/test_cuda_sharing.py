@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -144,6 +145,19 @@ def test_an_array_keeps_its_memory_however_long_it_lives(shared: World):
     assert got(gpu, stream, data).tolist() == [0, 1, 2]
 
 
+def test_memory_of_an_array_in_a_cycle_comes_back(shared: World):
+    """As of the frames of a stage that raised."""
+    gpu, torch = driver(0), libraries.torch()
+    stream = gpu.open_stream(False)
+    with gpu.current(stream):
+        cycle: list[object] = [gpu.xp.ndarray((256,), np.int32)]
+    cycle.append(cycle)
+    assert torch.cuda.memory_allocated(0) == 1024
+    del cycle
+    gc.collect()
+    assert torch.cuda.memory_allocated(0) == 0
+
+
 def test_memory_that_is_freed_on_another_stream_waits_for_it(world: World):
     gpu = driver(0)
     home, other = gpu.open_stream(False), gpu.open_stream(False)
@@ -218,6 +232,33 @@ def test_a_capture_that_fails_leaves_nothing_behind(world: World):
         gpu.end_capture(stream)
     assert not gpu._captures.any
     gpu.pinned(64 << 20)
+    gpu.begin_capture(stream)
+    gpu.end_capture(stream)
+
+
+def test_a_graph_that_is_dropped_during_a_capture_keeps_its_pool_until_that_has_ended(shared: World):
+    gpu, pools = driver(0), libraries.torch().cuda.MemPool
+    one, two = gpu.open_stream(False), gpu.open_stream(False)
+    gpu.begin_capture(one)
+    graph = gpu.end_capture(one)
+    gpu.begin_capture(two)
+    del graph
+    gc.collect()
+    assert len(pools.alive) == 2
+    kept = gpu.end_capture(two)
+    gpu.trim()
+    assert len(pools.alive) == 1
+    assert pools.ended_the_process == []
+    gpu.replay(kept, two)
+
+
+def test_a_capture_that_can_not_begin_leaves_nothing_behind(world: World):
+    gpu = driver(0)
+    stream = gpu.open_stream(False)
+    world.fails["streamBeginCapture"] = 801
+    with pytest.raises(RuntimeError, match="not supported"):
+        gpu.begin_capture(stream)
+    world.fails.clear()
     gpu.begin_capture(stream)
     gpu.end_capture(stream)
 
@@ -391,7 +432,10 @@ def test_streams_of_a_partition(shared: World, monkeypatch):
             asked.append(what)
             if what["num_sms"] > 64:
                 raise RuntimeError("not enough\nmultiprocessors")
-            return SimpleNamespace(Stream=lambda: torch.cuda.Stream(0))
+            return GreenContext()
+
+        def Stream(self):
+            return torch.cuda.Stream(0)
 
     contexts = SimpleNamespace(GreenContext=GreenContext)
     monkeypatch.setitem(sys.modules, "torch.cuda", SimpleNamespace(green_contexts=contexts))
@@ -402,6 +446,14 @@ def test_streams_of_a_partition(shared: World, monkeypatch):
     assert got(gpu, stream, data).tolist() == [0, 1, 2]
     with pytest.raises(BackendError, match="500 multiprocessors of cuda:0 can not be set aside: not enough multiproc"):
         Partition(gpu, 500)
+
+
+def test_no_partition_where_green_contexts_give_no_streams(shared: World, monkeypatch):
+    """As those of torch 2.10, which can only be made current."""
+    contexts = SimpleNamespace(GreenContext=type("GreenContext", (), {"create": staticmethod(lambda **_: None)}))
+    monkeypatch.setitem(sys.modules, "torch.cuda", SimpleNamespace(green_contexts=contexts))
+    with pytest.raises(BackendError, match=r"torch 2\.11\.0 has no green contexts that give streams"):
+        Partition(driver(0), 16)
 
 
 def test_no_partition_without_torch(world: World):
