@@ -1,9 +1,9 @@
 """Streams whose work is kept to some of a GPU's multiprocessors, through torch's green contexts.
 
 A partition bounds what its own work uses, and keeps nothing free for it: work of other streams runs on the same
-multiprocessors, and torch takes each partition out of the whole device anew, so two may overlap. CUDA rounds sizes up to
-what it splits the hardware by: multiples of 2, at least 4, on GPUs of compute capability 8, of 8 from 9.0 on. The memory
-is the whole device's, so arrays pass between partitions as they do between streams. torch calls these contexts beta.
+multiprocessors, and torch takes each partition out of the whole device anew, so two may overlap. CUDA rounds sizes up
+to what it splits the hardware by: multiples of 2, at least 4, on GPUs of compute capability 8, of 8 from 9.0 on. The
+memory is the whole device's, so arrays pass between partitions as between streams. torch calls these contexts beta.
 """
 
 from __future__ import annotations
