@@ -145,7 +145,7 @@ class TestMultiprocessors:
 
     def test_plans_tell(self) -> None:
         text = plan_text(self.plan())
-        assert "its work is kept to 16 multiprocessors of its GPU, on streams of its own" in text
+        assert "its work is kept to 16 multiprocessors of its GPU, on streams that are not counted below" in text
         assert re.search(r"p\.l +a\(x = n\) +cuda:0 sms 16 ", text)
         assert re.search(r"p\.out +c\(x = r\) +cuda:0,1 stream 0 ", text)
         assert streams_of(self.plan(), "p")["p.l"] == "cuda:0 sms 16"
