@@ -39,6 +39,9 @@ class NullDriver:
         self._streams += 1
         return SimpleNamespace(number=self._streams)
 
+    def open_partition_stream(self, sms: int) -> Any:
+        return self.open_stream(False)
+
     def current(self, stream: Any) -> Any:
         return nullcontext()
 

@@ -45,6 +45,9 @@ class FakeDriver:
         self.opened += 1
         return self.addresses.pop(0) if self.addresses else 4096 + self.opened
 
+    def open_partition_stream(self, sms):
+        return self.open_stream(False)
+
     @contextmanager
     def current(self, stream):
         before, self.current_stream = self.current_stream, stream
