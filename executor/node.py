@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from backends.values import Value
 from pipeline_dsl.ir import Binding, Constant
 from pipeline_dsl.plan import Step
@@ -220,6 +222,8 @@ def _argument(argument: Argument, layout: Layout, sides: Sequence[Columns]) -> C
     if argument is None:
         return None
     if isinstance(argument, Constant):
+        if isinstance(argument.value, np.ndarray):
+            return Items([argument.value] * len(layout))
         return Same(argument.value, len(layout))
     side, column = argument
     return sides[side][column]

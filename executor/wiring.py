@@ -10,9 +10,11 @@ circuits of their own, for children.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline_dsl.ir import Constant
+from pipeline_dsl.operations import to_dtype
 from pipeline_dsl.plan import INGRESS, DeviceStreams, RegionPlan, Slot, Source, Step, regions
 
 from .fused.call import FusedCall, FusedStep, with_sets
@@ -252,13 +254,23 @@ class _Slots:
                 found.append((sides.index(producer), self.columns(producer, sources).index(column)))
             else:
                 assert source is None or isinstance(source, Constant)
-                found.append(source)
+                found.append(None if source is None else _laid_out(source))
         return tuple(found)
 
     def edge(self, target: Node, side: int, producer: int, sources: Sequence[Source]) -> Edge:
         columns = self.columns(producer, sources)
         everything = columns == list(range(self.width[producer]))
         return Edge(target, side, None if everything else tuple(columns))
+
+
+def _laid_out(constant: Constant) -> Constant:
+    """A list as the array that goes to stages: read-only, since all requests have the same one."""
+    kind = constant.type
+    if kind.stream or not kind.dims or constant.value is None:
+        return constant
+    array = to_dtype(constant.value, kind)
+    array.flags.writeable = False
+    return replace(constant, value=array)
 
 
 def _loose_ends(steps: Sequence[Step], sources: Sequence[Source], slots: _Slots) -> list[int]:

@@ -68,6 +68,8 @@ def _fold(operation: Operation, operands: Sequence[Typed], kind: TensorType) -> 
         return UNKNOWN
     try:
         value = operation.compute(*(o.value for o in operands))
+        if kind.dims and hasattr(value, "tolist"):
+            return value.tolist()  # what is known at compile time is Python data
         return value if kind.dims or value is None else to_dtype(value, kind)
     except OperationError as error:
         return Problem(str(error), kind="value")

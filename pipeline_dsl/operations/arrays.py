@@ -7,6 +7,7 @@ that need it, so that checking a file does not.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,9 @@ from .convert import common, item
 from .subscripts import required
 
 # ---- making
+
+_MOST = 2**20
+"""Items that `zeros` and `ones` make: they are known at compile time, and part of the plan."""
 
 
 def _list_typing(operands: Sequence[Typed]) -> TensorType | Problem:
@@ -122,6 +126,8 @@ def _filled_typing(name: str) -> Any:
             if not size.known or not isinstance(size.value, int) or size.value < 0:
                 return Problem(f"`{name}` takes sizes that are known now", at, "value")
             dims.append(Sized(Size.of(size.value)))
+        if math.prod(size.value for size in operands[1:]) > _MOST:
+            return Problem(f"`{name}` makes small values, {_MOST:,} items at most", 0, "value", "let a stage make it")
         return TensorType(dtype, tuple(dims))
 
     return typing

@@ -77,7 +77,7 @@ def to_dtype(value: Any, type: TensorType) -> Any:
     if value is None:
         return None
     if type.dims:
-        return _array(value, type.dtype)
+        return _array(value, type)
     return item(value, type.dtype)
 
 
@@ -123,18 +123,37 @@ def _bf16(value: float) -> float:
     return result
 
 
-def _array(value: Any, dtype: DType) -> Any:
+def _array(value: Any, type: TensorType) -> Any:
+    """An array, or lists in lists, as an array of `type`."""
     import numpy as np
 
+    dtype = type.dtype
     if dtype.numeric:
-        return np.asarray(value, dtype.numpy)
+        array = np.asarray(value, dtype.numpy)
+        return array if array.size else array.reshape(_shape(value, type))
     if isinstance(value, np.ndarray) and value.dtype == object:
         return value
-    items = list(value)
+    if value and all(isinstance(one, np.ndarray) for one in value):
+        return np.stack(value)
+    items = [value]
+    for _ in type.dims:
+        items = [one for part in items for one in part]
     array = np.empty(len(items), object)
-    for i, one in enumerate(items):
+    for i, one in enumerate(items):  # numpy would take lists, which JSON data may be, apart
         array[i] = one
-    return array
+    return array.reshape(_shape(value, type))
+
+
+def _shape(value: Any, type: TensorType) -> tuple[int, ...]:
+    """Sizes of an array or of lists in lists; behind a size of 0 those that the type says."""
+    if hasattr(value, "shape"):
+        found: tuple[int, ...] = value.shape
+        return found
+    shape: list[int] = []
+    for size in _concrete(type):
+        shape.append(len(value) if value is not None else size or 0)
+        value = value[0] if value else None
+    return tuple(shape)
 
 
 # ---- constants that meet a declared type

@@ -243,6 +243,40 @@ def test_to_dtype() -> None:
     assert to_dtype(["a"], TensorType(DTYPES["string"], (N4,))).dtype == object
 
 
+@pytest.mark.parametrize(
+    ("value", "dims", "expected"),
+    [
+        ([["a", "b"], ["c", "d"]], (2, 2), [["a", "b"], ["c", "d"]]),
+        ([[1, 2], {"a": [3]}], (2,), [[1, 2], {"a": [3]}]),
+        ([np.array(["a"], object), np.array(["b"], object)], (2, 1), [["a"], ["b"]]),
+        ([[], []], (2, 0), [[], []]),
+    ],
+)
+def test_lists_in_lists_become_arrays_of_objects(value: Any, dims: tuple[int, ...], expected: Any) -> None:
+    found = to_dtype(value, TensorType(DTYPES["json"], tuple(Sized(Size.of(n)) for n in dims)))
+    assert found.shape == dims
+    assert found.dtype == object
+    assert found.tolist() == expected
+
+
+@pytest.mark.parametrize("name", ["f32", "string"])
+def test_a_list_without_items_has_the_sizes_of_its_type(name: str) -> None:
+    assert to_dtype([], TensorType(DTYPES[name], (Sized(Size.of(0)), Sized(Size.of(3))))).shape == (0, 3)
+
+
+def test_arrays_that_are_known_are_lists_at_compile_time() -> None:
+    sizes = (constant(2, "i64"), constant(2, "i64"))
+    assert result("zeros", constant("f32", "string"), *sizes).value == [[0.0, 0.0], [0.0, 0.0]]
+    many = Typed(TensorType(DTYPES["i64"], (Sized(Size.of(4)),)), [1, 2, 3, 4])
+    assert result("reshape", many, *sizes).value == [[1, 2], [3, 4]]
+
+
+def test_zeros_are_not_for_what_fills_the_memory() -> None:
+    found = apply("zeros", [constant("f64", "string"), constant(100_000, "i64"), constant(100_000, "i64")])
+    assert isinstance(found, Problem)
+    assert "1,048,576 items at most" in found.text
+
+
 @given(st.floats(allow_nan=False), st.sampled_from(["f16", "f32", "bf16"]))
 def test_floats_are_rounded_as_numpy_does(value: float, name: str) -> None:
     kinds = {"f16": np.float16, "f32": np.float32, "bf16": ml_dtypes.bfloat16}
