@@ -25,7 +25,7 @@ _ENCODE: dict[str, Callable[[Any], bytes]] = {
 class OutputPort:
     """Writes one output of a pipeline."""
 
-    __slots__ = ("_dtype", "_encode", "_numpy", "_wire", "labels", "name", "ragged_axes", "type")
+    __slots__ = ("_dtype", "_encode", "_null", "_numpy", "_wire", "labels", "name", "ragged_axes", "type")
 
     def __init__(self, plan: OutputPlan) -> None:
         self.name = plan.name
@@ -35,11 +35,13 @@ class OutputPort:
         self._numpy = plan.type.dtype.numpy
         self._wire = plan.type.dtype.kserve
         self._encode = None if self._dtype.numeric else _ENCODE[self._dtype.name]
+        self._null = self._dtype.name == "json" and not self.type.optional and not self.type.dims
+        """None is a value of the port, and does not mean that it is absent."""
         self.ragged_axes = tuple(i for i, d in enumerate(plan.type.dims) if isinstance(d, RaggedDim))
 
     def tensors(self, value: Value) -> tuple[TensorOut, ...]:
         """The tensors of one value: none where it is absent, two where it is ragged."""
-        if value is None and self._dtype.name != "json":
+        if value is None and not self._null:
             return ()
         if isinstance(value, Ragged):
             return self._padded(value)
