@@ -16,7 +16,7 @@ from typing import Any
 from pipeline_dsl.dtypes import DType
 from pipeline_dsl.types import TensorType
 
-from .base import BOOL, F64, JSON, Operation, OperationError, Problem, Typed, Typing
+from .base import BOOL, F64, I64, JSON, Operation, OperationError, Problem, Typed, Typing
 from .convert import common, fit
 
 _NUMBERS = ("int", "uint", "float")
@@ -120,6 +120,8 @@ def _negative(operands: Sequence[Typed]) -> TensorType | Problem:
     wrong = single(operands, "`-`")
     if wrong is not None:
         return wrong
+    if operands[0].weak and operands[0].type.dtype.name == "u64" and operands[0].value == 2**63:
+        return I64  # the smallest one: its digits alone are more than i64 holds
     if operands[0].type.dtype.kind not in ("int", "float"):
         return Problem(f"`-` takes signed numbers, found {operands[0].type}", 0)
     return operands[0].type

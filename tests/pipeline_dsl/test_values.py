@@ -13,6 +13,8 @@ from .checking import codes_of, options, value
         ("1 + 2 * 3", 7),
         ("7 / 2", 3.5),
         ("-7 % 3", 2),
+        ("-9223372036854775808", -(2**63)),
+        ("-9223372036854775808.0", -(2.0**63)),
         ("2ms + 500us", 2_500_000),
         ("5ms * 2", 10_000_000),
         ("1KiB * 2", 2048),
@@ -43,6 +45,11 @@ def test_percent_is_a_fraction() -> None:
 
 def test_a_declared_dtype_rounds() -> None:
     assert value("const X: f16 = 0.1") == 0.0999755859375
+
+
+def test_the_smallest_number_fits_its_dtype() -> None:
+    assert value("const X: i64 = -9223372036854775808") == -(2**63)
+    assert codes_of("const X = -9223372036854775809") == ["E0302"]
 
 
 def test_names_are_used_in_any_order() -> None:
