@@ -170,7 +170,7 @@ def _describe(leaves: list[Leaf], fault: _Fault, last: bool) -> Mistake:
     at, accepted = fault.at, fault.accepted
     if advice.is_misplaced_word(leaves, at - 1):
         word = leaves[at - 1]
-        return mistakes.Unexpected(word.span, "an expression", phrases.found(word, last))
+        return mistakes.Unexpected(word.span, "an expression", phrases.found(word, last), advice.construct(word))
     leaf = leaves[at] if at < len(leaves) else None
     reserved = advice.reserved_word(leaves, at)
     if reserved is not None:

@@ -12,6 +12,7 @@ from .reserved import RESERVED
 
 _NUMBERS = frozenset(("INT", "FLOAT", "DURATION", "BYTES"))
 _STARTS = frozenset((NEWLINE, "LBRACE"))
+_CONSTRUCTS = frozenset(("if", "match", "map", "route", "try"))
 _OPERATORS = frozenset(("EQUAL", "PLUS", "MINUS", "BATCH", "SLASH", "CMP", "AND", "OR", "NOT"))
 
 
@@ -34,6 +35,13 @@ def is_misplaced_word(leaves: list[Leaf], at: int) -> bool:
     return word.type == "NAME" and word.text in RESERVED and before.type in _OPERATORS
 
 
+def construct(word: Leaf) -> str:
+    """Where the word of a construct may stand; "" for any other."""
+    if word.text not in _CONSTRUCTS:
+        return ""
+    return f"`{word.text}` gives values to names: write `x = {word.text} ..` as a statement of its own"
+
+
 def advice(leaves: list[Leaf], at: int, accepted: set[str]) -> str:
     """A sentence that helps, or ""."""
     leaf = leaves[at] if at < len(leaves) else None
@@ -46,6 +54,7 @@ def advice(leaves: list[Leaf], at: int, accepted: set[str]) -> str:
         _unit(before, leaf)
         or _percent(before, leaf)
         or _equals(leaf, accepted)
+        or _misplaced(leaves, at, accepted)
         or _call(leaves, at)
         or _keyword(before, leaf)
         or _comment(before, leaf)
@@ -86,6 +95,14 @@ def _equals(leaf: Leaf, accepted: set[str]) -> str:
     return ""
 
 
+def _misplaced(leaves: list[Leaf], at: int, accepted: set[str]) -> str:
+    """`if c { .. }` without a name for its values, or inside an expression."""
+    named = at >= 2 and leaves[at - 2].type == "EQUAL"
+    if "STAGE" in accepted:
+        return ""
+    return ("" if named else construct(leaves[at - 1])) or construct(leaves[at])
+
+
 def _call(leaves: list[Leaf], at: int) -> str:
     """`f(x)` as a statement."""
     if leaves[at].type != "LPAR" or at < 2 or leaves[at - 2].type not in _STARTS:
@@ -96,6 +113,8 @@ def _call(leaves: list[Leaf], at: int) -> str:
 def _keyword(before: Leaf, leaf: Leaf) -> str:
     if leaf.type != NEWLINE or before.type != before.word or before.text not in RESERVED:
         return ""
+    if before.text in ("return", "yield"):
+        return f"say what it gives: `{before.text} x`, or by name `{before.text} x = ..`"
     return f"`{before.text}` is a word of the language; a variable needs another name"
 
 
