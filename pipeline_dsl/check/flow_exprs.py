@@ -88,10 +88,18 @@ def _value(body: Body, found: Binding, span: Span, text: str) -> Value | None:
     if isinstance(found, ValueBinding):
         return constant(found.typed, span)
     if not isinstance(found, ErrorBinding):
-        advice = f"call it: `{text}(..)`" if isinstance(found, StageBinding | PipelineBinding) else ""
-        body.report(WrongKind(span, text, kind_of(found), "a value", _declared(found), advice))
+        body.report(WrongKind(span, text, kind_of(found), "a value", _declared(found), _instead(found, text, body)))
     body.failed = True
     return None
+
+
+def _instead(found: Binding, text: str, body: Body) -> str:
+    """What to do with a name that is no value."""
+    if isinstance(found, StageBinding | PipelineBinding):
+        return f"call it: `{text}(..)`"
+    if isinstance(found, ModuleBinding) and body.scope.lookup(text) is not found:
+        return "what a module imports is reached by importing it here too"
+    return ""
 
 
 def _declared(found: Binding) -> Span:
@@ -167,7 +175,8 @@ def _call(body: Body, expr: syntax.Call, name: str | None) -> Outcome:
             return _called(body, expr, found, callee.name.text, name)
         _rest(body, expr)
         return None
-    body.report(NotComputable(callee.span, "this can not be called", "a call names a stage or a pipeline"))
+    if not isinstance(callee, syntax.Member) or outcome_of(body, callee.value) is not None:
+        body.report(NotComputable(callee.span, "this can not be called", "a call names a stage or a pipeline"))
     _rest(body, expr)
     return None
 

@@ -36,7 +36,9 @@ def _option(body: Body, given: Given) -> int | None:
         body.failed = True
         return None
     typed = given.outcome.typed if isinstance(given.outcome, Value) else None
-    needs, advice = ("a duration", "`50ms`") if name.text == "timeout" else ("a level: 1, 2, ..", "`1` is first")
+    needs, advice = (
+        ("a duration above 0", "`50ms`") if name.text == "timeout" else ("a level: 1, 2, ..", "`1` is first")
+    )
     if typed is None or not typed.known:
         body.report(WrongSetting(given.span, name.text, f"{needs}, known now", "a value of the run", advice))
         return None

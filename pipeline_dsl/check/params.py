@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline_dsl import syntax
 from pipeline_dsl.diagnostics import Sink
-from pipeline_dsl.errors.names import ParamMissing, ParamRejected
+from pipeline_dsl.errors.names import DuplicateName, ParamMissing, ParamRejected
 from pipeline_dsl.errors.settings import UnknownSetting
 from pipeline_dsl.literals import spelled
 from pipeline_dsl.operations import Problem, Typed
@@ -138,6 +138,7 @@ def allowed(
 ) -> bool:
     """Whether a value meets the constraints; E0106 if not. Also reports constraints that are wrong themselves."""
     good = True
+    first: dict[str, Span] = {}
     for item in decl.constraints.items if decl.constraints else ():
         key = str(item.key) if isinstance(item, syntax.Setting | syntax.Nested) else item.name.text
         if key not in CONSTRAINTS or not isinstance(item, syntax.Setting):
@@ -145,6 +146,9 @@ def allowed(
             sink.add(UnknownSetting(span, key, f"param `{name}`", CONSTRAINTS).diagnostic())
             good = False
             continue
+        if key in first:
+            sink.add(DuplicateName(item.key.span, key, first[key], "set").diagnostic())
+        first.setdefault(key, item.key.span)
         limit = _limit(key, item, kind, scope, sink)
         why = "" if limit is None or value is None else _broken(key, value, limit, kind)
         if limit is None or why:
@@ -160,7 +164,7 @@ def _limit(key: str, item: syntax.Setting, kind: TensorType, scope: Scope, sink:
     if key != "oneof":
         value = evaluate_as(item.value, kind, scope, sink)
         return None if value is None else value.value
-    if not isinstance(item.value, syntax.ListExpr):
+    if not isinstance(item.value, syntax.ListExpr) or not item.value.items:
         problem = Problem("`oneof` needs a list of values")
         sink.add(told(problem, item.value.span, ()))
         return None

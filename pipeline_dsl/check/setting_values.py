@@ -114,6 +114,8 @@ def _expected(spec: KeySpec, expr: syntax.Expr) -> tuple[str, str]:
     needs = _NEEDS.get(spec.kind, "a value")
     if spec.kind in ("int", "ints") and spec.minimum:
         needs += f" from {spec.minimum} up"
+    if spec.kind in ("duration", "size", "share") and spec.minimum:
+        needs += " above 0"
     hint = f"write {_EXAMPLES[spec.kind]}" if spec.kind in _EXAMPLES else ""
     if spec.kind == "duration" and isinstance(expr, syntax.Literal) and expr.kind == "int":
         hint = f"did you mean `{expr.value}ms`?"

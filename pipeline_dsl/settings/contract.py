@@ -30,7 +30,7 @@ CONTRACT: tuple[KeySpec, ...] = (
     _contract("sequence.end", "string", "control tensor"),
     _contract("sequence.ready", "string", "control tensor"),
     _contract("sequence.id", "string", "control tensor"),
-    _contract("sequence.idle", "duration", "after which a sequence ends by itself"),
+    _contract("sequence.idle", "duration", "after which a sequence ends by itself", minimum=1),
     _contract("sequence.slots.strategy", "word", "how slots are given", words=("direct", "oldest")),
     _contract("sequence.slots.max", "int", "sequences of one instance", minimum=1),
     _contract("sequence.slots.delay", "duration", "wait for company"),

@@ -58,7 +58,7 @@ STAGE: tuple[KeySpec, ...] = (
     _stage("ahead.max", "int", 64, "elements of a stream that wait for its slowest reader at most", minimum=1),
     _stage("ahead.bytes", "size", 1 << 20, "bytes of them", minimum=1),
     _stage("cache.size", "size", None, "bytes of answers that are kept", minimum=1),
-    _stage("cache.ttl", "duration", None, "how long an answer is kept"),
+    _stage("cache.ttl", "duration", None, "how long an answer is kept", minimum=1),
     _stage("cache.key", "names", (), "input ports that make the key; none: all"),
     _stage("limit.resource.*", "int", None, "units of a shared resource that a batch holds"),
     _stage("limit.total.*", "int", None, "units that there are in all; without it, the largest claim", minimum=1),
