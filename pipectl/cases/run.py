@@ -19,7 +19,6 @@ from executor.errors import RequestError
 from pipectl.compare import Tolerance, difference
 from pipectl.decode import DecodeError, from_file, from_json
 from pipectl.errors import OptionError
-from pipectl.options import the_one
 from pipeline_dsl.plan import InputPlan, OutputPlan, PipelinePlan
 from pipeline_dsl.spell import did_you_mean
 
@@ -55,7 +54,7 @@ def prepare(suite: Suite, file: Path, pipelines: dict[str, PipelinePlan]) -> lis
     found = []
     for number, case in enumerate(suite.case, start=1):
         place = f"{file}: case {number}" + (f" `{case.name}`" if case.name else "")
-        pipeline = pipelines[the_one(str(file), list(pipelines), case.pipeline)]
+        pipeline = _pipeline(case, pipelines, place)
         _check_names(case, pipeline, place)
         inputs = {name: _input(port, case.inputs[name], file, place) for name, port in _ports(case, pipeline)}
         found.append(Prepared(case, case.name or f"case {number}", pipeline, inputs))
@@ -73,12 +72,27 @@ def run(app: App, tap: Tap, cases: Sequence[Prepared], folder: Path) -> Iterator
 # ---- before
 
 
+def _pipeline(case: Case, pipelines: dict[str, PipelinePlan], place: str) -> PipelinePlan:
+    if not pipelines:
+        raise OptionError(f"{place}: the file has no public pipeline")
+    if case.pipeline is None and len(pipelines) > 1:
+        raise OptionError(f"{place}: it names no pipeline", f'write pipeline = "{next(iter(pipelines))}"')
+    wanted = case.pipeline or next(iter(pipelines))
+    _known({wanted: None}, list(pipelines), f"{place}: there is no pipeline")
+    return pipelines[wanted]
+
+
 def _check_names(case: Case, pipeline: PipelinePlan, place: str) -> None:
     _known(case.inputs, [p.name for p in pipeline.inputs], f"{place}: pipeline `{pipeline.name}` has no input")
     _known(case.expect, [p.name for p in pipeline.outputs], f"{place}: pipeline `{pipeline.name}` has no output")
     prefix = len(pipeline.name) + 1
     nodes = [s.node[prefix:] for s in pipeline.every_step if s.stage >= 0]
     _known(case.nodes, nodes, f"{place}: pipeline `{pipeline.name}` has no call")
+    for name, value in case.expect.items():
+        expected(value, f"{place}: output `{name}`")
+    for node, ports in case.nodes.items():
+        for port, value in ports.items():
+            expected(value, f"{place}: node `{node}`: `{port}`")
     if case.error is not None and case.expect:
         raise OptionError(f"{place}: it expects both outputs and an error")
     if case.error is None and not case.expect and not case.nodes:

@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from .conftest import PIPE
+
 CASES = """
 [[case]]
 name = "greets"
@@ -180,7 +182,8 @@ profile many { BY = 5 }
         ("[[case]]\nexpect.length = 1\nerror = {}\n", "both outputs and an error"),
         ("[[case]]\npipeline = 'bye'\nexpect.length = 1\n", "no pipeline `bye`"),
         ("[[case]]\ninputs.name = '@no.txt'\nexpect.length = 1\n", "can not read"),
-        ("[[case]]\ninputs.name = 'a'\nexpect.length = { valu = 1 }\n", "unknown field `valu`"),
+        ("[[case]]\ninputs.name = 'a'\nexpect.length = { valu = 1 }\n", "case 1: output `length`: Object contains"),
+        ("[[case]]\nnodes.length.length = { valu = 1 }\n", "case 1: node `length`: `length`: Object contains"),
         ("case = []\n", "there are no cases"),
     ],
 )
@@ -189,6 +192,15 @@ def test_a_file_that_says_what_is_not_known(hello, cases, call, text, message):
     done = call("test", hello)
     assert done.code == 2
     assert message in done.err
+
+
+def test_a_case_names_its_pipeline_where_there_are_several(write, cases, call):
+    file = write(PIPE + "\npipeline bye(name: string) -> (name: string) {{\n  return name\n}}\n")
+    cases("[[case]]\ninputs.name = 'a'\nexpect.length = 9\n", "hello.test.toml")
+    done = call("test", file)
+    assert done.code == 2
+    assert "hello.test.toml: case 1: it names no pipeline" in done.err
+    assert 'write pipeline = "' in done.err
 
 
 def test_no_file_of_cases(hello, call):
