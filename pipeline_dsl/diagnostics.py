@@ -71,6 +71,11 @@ class Sink:
         self.found.setdefault((span.source.path, span.start, span.end, diagnostic.code), diagnostic)
 
     @property
+    def crowded(self) -> bool:
+        """It holds more than is shown: what is costly and only helps to read one, as a nearest name, may be left out."""
+        return len(self.found) > LIMIT
+
+    @property
     def errors(self) -> list[Diagnostic]:
         return [d for d in self.sorted() if d.severity is Severity.ERROR]
 

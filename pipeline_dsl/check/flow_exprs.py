@@ -115,7 +115,7 @@ def _unknown(body: Body, expr: syntax.Name) -> None:
         mistake = ShadowVariable if inner.shadow else UsedOutsideArm
         body.report(mistake(expr.span, expr.text, inner.span))
     else:
-        names = (*body.region.visible, *body.scope.visible_names())
+        names = () if body.sink.crowded else (*body.region.visible, *body.scope.visible_names())
         body.report(UnknownName(expr.span, expr.text, names))
 
 
@@ -220,7 +220,7 @@ def _builtin(body: Body, expr: syntax.Call, callee: syntax.Name, node: str | Non
         variable.used = True
         body.report(WrongKind(callee.span, name, "a variable", "a stage or a pipeline", variable.span))
     else:
-        known = (*body.scope.visible_names(), *FUNCTIONS, *flow_streams.NAMES)
+        known = () if body.sink.crowded else (*body.scope.visible_names(), *FUNCTIONS, *flow_streams.NAMES)
         body.report(UnknownName(callee.span, name, known, "stage, pipeline or function"))
     _rest(body, expr)
     return None

@@ -28,7 +28,8 @@ def member(parts: tuple[syntax.Ident, ...], scope: Scope, sink: Sink, kind: str 
     first = parts[0]
     found = scope.use(first.text)
     if found is None:
-        sink.add(UnknownName(first.span, first.text, tuple(scope.visible_names()), kind).diagnostic())
+        known = () if sink.crowded else tuple(scope.visible_names())
+        sink.add(UnknownName(first.span, first.text, known, kind).diagnostic())
         return None
     for before, part in pairwise(parts):
         if isinstance(found, ErrorBinding):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pipeline_dsl.check import check
 from pipeline_dsl.check.options import Options
 from pipeline_dsl.check.order import in_order
 from pipeline_dsl.check.scope import ErrorBinding, ModuleBinding, PipelineBinding, StageBinding
+from pipeline_dsl.diagnostics import LIMIT, Sink
+from pipeline_dsl.parse import parse
 from pipeline_dsl.source import Source
 
-from .checking import codes_of, good, options, program_of, scope_of
+from .checking import BARE, codes_of, good, options, program_of, scope_of
 
 STAGE = 'stage {0}(x: f32[*]) -> (y: f32[*]) using python("m:{0}")'
 TWICE = "pipe 1\n" + STAGE.format("twice") + "\n"
@@ -109,3 +112,23 @@ def test_order_is_by_need_and_names_cycles() -> None:
     order = in_order(needs, needs.__getitem__)
     assert order.items.index("c") < order.items.index("b") < order.items.index("a") < order.items.index("z")
     assert order.cycles == (("x", "y"),)
+
+
+def test_names_are_compared_for_as_many_mistakes_as_are_shown() -> None:
+    """Comparing thousands of mistakes with thousands of names took minutes."""
+    _, sink = scope_of("".join(f"const SIZE_{i} = SIZES_{i}\n" for i in range(3 * LIMIT)))
+    guessed = [bool(d.label) for d in sink.errors]
+    assert len(guessed) == 3 * LIMIT
+    assert all(guessed[:LIMIT])
+    assert not any(guessed[LIMIT + 1 :])
+
+
+def test_calls_and_values_in_pipelines_are_no_exception() -> None:
+    wrong = "".join(f"  a{i} = b_{i}\n  c{i} = d_{i}(x)\n" for i in range(LIMIT))
+    text = f"stage b_() -> (y: f32) using null()\npipeline p(x: f32) -> (y: f32) {{\n{wrong}  return y = x\n}}\n"
+    sink = Sink()
+    check(parse(Source("main.pipe", f"pipe 1\n{text}"), sink), BARE, sink)
+    guessed = [bool(d.label) for d in sink.errors]
+    assert len(guessed) == 2 * LIMIT
+    assert any(guessed)
+    assert not any(guessed[LIMIT + 1 :])
