@@ -72,7 +72,7 @@ class Sink:
 
     @property
     def crowded(self) -> bool:
-        """It holds more than is shown: what is costly and only helps to read one, as a nearest name, may be left out."""
+        """It holds more than is shown: what is costly and only helps to read one, a nearest name, may be left out."""
         return len(self.found) > LIMIT
 
     @property
