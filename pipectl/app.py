@@ -80,6 +80,10 @@ def compile(  # noqa: A001 - pipectl.compile is the public name
     options = options_of(profile, given, device=device, serial=serial)
     if isinstance(source, str | os.PathLike):
         return compile_path(Path(source), options, machine)
+    from pipeline_dsl.builder import Module as Built
+
+    if not isinstance(source, Built):
+        raise TypeError(f"a path or a module is compiled, found {source!r:.60}")
     return compile_module(source.syntax, options, machine)
 
 

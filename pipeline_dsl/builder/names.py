@@ -14,6 +14,7 @@ from pipeline_dsl.source import Span
 
 from .calls import Result, call
 from .declared import Declared, Fixed, merged
+from .idents import ident
 from .parts import MISSING, Part, part
 from .places import Place, caller
 from .settings import block_of
@@ -43,9 +44,9 @@ def const(name: str, value: Any, type: Any = None, *, doc: str = "") -> Fixture:
     place = caller()
     made = part(value, place.argument(1))
     kind = None if type is None else type_of(type)
-    ident = syntax.Ident(name, span=place.argument(0).span)
-    tree = syntax.Const(ident, kind.at(place.span) if kind else None, made.expr, doc, span=place.span)
-    return Fixture(name, Fixed(tree, merged([made.uses, kind.uses if kind else ()])), ident.span)
+    own = ident(name, place.argument(0).span)
+    tree = syntax.Const(own, kind.at(place.span) if kind else None, made.expr, doc, span=place.span)
+    return Fixture(name, Fixed(tree, merged([made.uses, kind.uses if kind else ()])), own.span)
 
 
 def param(
@@ -66,24 +67,24 @@ def param(
     made = None if default is MISSING else part(default, place.argument(2))
     limits = {key: value for key, value in (("min", min), ("max", max), ("oneof", oneof)) if value is not None}
     constraints, uses = block_of(limits, place, ())
-    ident = syntax.Ident(name, span=place.argument(0).span)
+    own = ident(name, place.argument(0).span)
     tree = syntax.Param(
-        ident,
+        own,
         kind.at(place.argument(1).span),
         made.expr if made else None,
         constraints,
         doc,
         span=place.span,
     )
-    return Fixture(name, Fixed(tree, merged([kind.uses, made.uses if made else (), uses])), ident.span)
+    return Fixture(name, Fixed(tree, merged([kind.uses, made.uses if made else (), uses])), own.span)
 
 
 def type_alias(name: str, type: Any, *, doc: str = "") -> Type:
     """A short name for a type: `Image = pp.type_alias("Image", u8["H", "W", 3])`."""
     place = caller()
     kind = type_of(type)
-    ident = syntax.Ident(name, span=place.argument(0).span)
-    tree = syntax.TypeAlias(ident, kind.at(place.argument(1).span), doc, span=place.span)
+    own = ident(name, place.argument(0).span)
+    tree = syntax.TypeAlias(own, kind.at(place.argument(1).span), doc, span=place.span)
     return named((name,), uses=(Fixed(tree, kind.uses),))
 
 
@@ -123,7 +124,7 @@ def import_(path: str, name: str) -> Imported:
     """Another file under a name: `emb = pp.import_("embed.pipe", "emb")`, then `emb.embed(text)`."""
     place = caller()
     path_span, name_span = place.argument(0).span, place.argument(1).span
-    tree = syntax.Import(path, path_span, syntax.Ident(name, span=name_span), span=place.span)
+    tree = syntax.Import(path, path_span, ident(name, name_span), span=place.span)
     return Imported((name,), Fixed(tree), name_span)
 
 
@@ -136,10 +137,10 @@ def from_import(path: str, *names: str) -> tuple[Imported, ...]:
     tree = syntax.FromImport(path, place.argument(0).span, items, span=place.span)
     declared = Fixed(tree)
     known = [item.alias or item.name for item in items]
-    return tuple(Imported((ident.text,), declared, ident.span) for ident in known)
+    return tuple(Imported((one.text,), declared, one.span) for one in known)
 
 
 def _item(text: str, place: Place) -> syntax.ImportItem:
     name, _, alias = (word.strip() for word in text.partition(" as "))
-    ident = syntax.Ident(name, span=place.span)
-    return syntax.ImportItem(ident, syntax.Ident(alias, span=place.span) if alias else None, span=place.span)
+    renamed = ident(alias, place.span) if alias else None
+    return syntax.ImportItem(ident(name, place.span), renamed, span=place.span)

@@ -22,6 +22,7 @@ from .calls import Result, call
 from .control import outs_of
 from .declared import Declared, Fixed, Uses, merged
 from .frames import Frame, entered
+from .idents import ident
 from .parts import Part
 from .places import Definition, Place, caller, caller_frame, definition
 from .scopes import Scope, define
@@ -105,7 +106,7 @@ def pipeline(
         statements = (*items, *body)
         tree = syntax.Pipeline(
             private,
-            syntax.Ident(title, span=here.name),
+            ident(title, here.name),
             syntax.Signature(ports, outputs, span=here.line),
             bounds,
             syntax.Body(statements, span=here.line),
@@ -157,8 +158,10 @@ def _over(outs: tuple[syntax.Out, ...], line: Span) -> Span:
 
 def _annotated(function: Function, around: Mapping[str, Any]) -> dict[str, Port]:
     """Inputs from the parameters behind the scope."""
-    _, *parameters = inspect.signature(function).parameters.values()
-    return {p.name: _input(p, function, around) for p in parameters}
+    found = list(inspect.signature(function).parameters.values())
+    if not found:
+        raise TypeError(f"`{function.__name__}` takes its scope first: def {function.__name__}(p, ..)")
+    return {p.name: _input(p, function, around) for p in found[1:]}
 
 
 def _input(parameter: inspect.Parameter, function: Function, around: Mapping[str, Any]) -> Port:

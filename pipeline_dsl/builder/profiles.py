@@ -19,6 +19,7 @@ from pipeline_dsl import syntax
 from pipeline_dsl.source import Span
 
 from .declared import Declared, Uses, merged
+from .idents import ident
 from .names import Fixture, Imported
 from .parts import part
 from .pipelines import Node, Pipeline
@@ -68,7 +69,7 @@ class Profile(Declared):
 
     def __init__(self, name: str, extends: tuple[str | Profile, ...], doc: str, place: Place) -> None:
         super().__init__()
-        self._name = syntax.Ident(name, span=place.argument(0).span)
+        self._name = ident(name, place.argument(0).span)
         self._extends = extends
         self._doc = doc
         self._place = place

@@ -22,6 +22,7 @@ from pipeline_dsl.source import Span
 
 from .declared import Uses
 from .frames import Frame, current
+from .idents import ident
 from .parts import Part, part
 from .places import Place, caller
 from .types import Type, type_of
@@ -82,8 +83,8 @@ class Scope:
         place = caller()
         end = place.span.end
         span = Span(place.span.source, end - len(name), end) if place.span.text.endswith(name) else place.span
-        ident = syntax.Ident(name, span=span)
-        _assign(self._frame, [_Named(syntax.Target(ident, None, span=span))], value, place.span, None)
+        target = ident(name, span)
+        _assign(self._frame, [_Named(syntax.Target(target, None, span=span))], value, place.span, None)
 
     def __getitem__(self, name: str) -> Value:
         span = caller().span
@@ -119,11 +120,11 @@ def _target(name: str, type_: Any, place: Place) -> _Named:
     if not is_name(name):
         raise ValueError(f'names are letters, digits and `_`: p.let("a, b", f(x)), found {name!r}')
     span = place.argument(0).span
-    ident = syntax.Ident(name, span=span)
+    made = ident(name, span)
     if type_ is None:
-        return _Named(syntax.Target(ident, None, span=span))
+        return _Named(syntax.Target(made, None, span=span))
     annotation: Type = type_of(type_)
-    return _Named(syntax.Target(ident, annotation.at(place.entry(name)[1].span), span=span), annotation.uses)
+    return _Named(syntax.Target(made, annotation.at(place.entry(name)[1].span), span=span), annotation.uses)
 
 
 def _assign(frame: Frame, targets: Sequence[_Named], value: Any, span: Span, place: Place | None) -> tuple[Value, ...]:

@@ -13,6 +13,7 @@ from pipeline_dsl import syntax
 from pipeline_dsl.source import Span
 
 from .declared import Uses, merged
+from .idents import ident
 from .parts import MISSING, Part, part
 from .places import Place, caller
 from .texts import parsed_expression
@@ -64,9 +65,9 @@ def port_of(name: str, value: Any, name_span: Span, place: Place) -> tuple[synta
     """One port."""
     given = value if isinstance(value, Port) else Port(type_of(value))
     default = None if given.default is MISSING else part(given.default, place)
-    ident = syntax.Ident(name, span=name_span)
+    named = ident(name, name_span)
     tree = syntax.Port(
-        ident,
+        named,
         given.type.at(place.span),
         default.expr if default else None,
         given.doc,

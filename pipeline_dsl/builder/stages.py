@@ -10,6 +10,7 @@ from pipeline_dsl import syntax
 from .backends import Backend
 from .calls import Result, call
 from .declared import Declared, Fixed, merged
+from .idents import ident
 from .parts import Part
 from .places import Place, caller
 from .settings import block_of
@@ -91,7 +92,7 @@ def stage(
     shared = signature.declared if isinstance(signature, Stage) else None
     own = signature if isinstance(signature, Signature) else None
     tree = syntax.Stage(
-        syntax.Ident(name, span=place.argument(0).span),
+        ident(name, place.argument(0).span),
         own.tree if own else None,
         _like(signature, place),
         bounds,

@@ -653,3 +653,39 @@ if __name__ == "__main__":
     with pp.load(m) as app:
         print(app["run"](x=[1.0, 2.0])["y"].tolist())
 """
+
+
+@pytest.mark.parametrize("name", ["my-model", "a b", "größe", ""])
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda name: pp.stage(name, pp.sig(x=f32).to(y=f32), pp.null()),
+        lambda name: pp.const(name, 3),
+        lambda name: pp.param(name, f32, 3.0),
+        lambda name: pp.type_alias(name, f32[4]),
+        lambda name: pp.import_("x.pipe", name),
+        lambda name: pp.profile(name),
+        lambda name: built(lambda p, x: p.__setitem__(name, x), x=f32),
+    ],
+)
+def test_names_are_what_text_can_say(use: Callable[[Any], Any], name: object) -> None:
+    """They were taken, ran, and `to_text` failed without a place."""
+    with pytest.raises(ValueError, match="names are letters, digits and `_`, found"):
+        use(name)
+
+
+def test_names_of_ports_and_pipelines_too() -> None:
+    with pytest.raises(ValueError, match="found 'x-y'"):
+        pp.sig(**{"x-y": f32}).to(y=f32)
+    with pytest.raises(ValueError, match="found 'my-pipeline'"):
+        pp.pipeline(out=dict(y=f32), name="my-pipeline", inputs=dict(x=f32))(lambda p, x: x)
+
+
+def test_a_function_without_a_scope() -> None:
+    with pytest.raises(TypeError, match="takes its scope first"):
+        pp.pipeline(out=dict(y=f32))(lambda: 1.0)
+
+
+def test_what_is_neither_a_path_nor_a_module_is_not_compiled() -> None:
+    with pytest.raises(TypeError, match="a path or a module is compiled, found 3"):
+        pipectl.load(3)  # type: ignore[arg-type]  # the mistake
