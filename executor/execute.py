@@ -159,8 +159,9 @@ class Run:
     def _call(self, gathered: Gathered, parts: list[Part]) -> BatchResult:
         """One call of the instance, its result checked and its ragged outputs made so."""
         result = self._executed(gathered, parts)
-        if result.elements is None:
-            result.outputs = self.stage.assembler.outputs(result.outputs, gathered)
+        assembler = self.stage.assembler
+        if assembler.ragged_out and result.elements is None:
+            result.outputs = assembler.outputs(result.outputs, gathered)
         return result
 
     def _executed(self, gathered: Gathered, parts: list[Part]) -> BatchResult:

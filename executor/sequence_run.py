@@ -225,7 +225,7 @@ def _taken(value: Value, port: PortPlan, rows: list[int], stats: CopySink) -> Va
         return value.take(rows)
     made = take(value, rows)
     stats.copied(size_of(made), "state")
-    return made
+    return _kept(made)
 
 
 def _own(states: Value, row: int, stats: CopySink) -> Value:
