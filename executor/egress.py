@@ -57,7 +57,7 @@ def _arrays(column: Stack, copies: CopySink) -> list[Value]:
         if part.nbytes < limit:
             copied += part.nbytes
             parts[i] = own = part.copy()
-            own.setflags(write=False)
+            own.setflags(False)
     if copied:
         copies.copied(copied, "egress")
     return parts
