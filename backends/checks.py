@@ -25,7 +25,7 @@ from .convert import TEXT_TYPES, describe, scalar
 from .device import DeviceArray
 from .inputs import check_json
 from .shapes import ROWS, Dims, Mismatch, RaggedDims, Sizes, check_bounds, dims_of, packed_dims
-from .values import Ragged, Value
+from .values import Ragged, Value, set_writable
 
 _ndarray = np.ndarray
 _ARRAYS = (np.ndarray, DeviceArray)
@@ -73,7 +73,7 @@ class OutputCheck:
                     or not value.flags.c_contiguous
                 ):
                     break
-                value.setflags(False)
+                set_writable(value, False)
             else:
                 return result
         return self._checked(batch, result)
@@ -134,7 +134,7 @@ class OutputCheck:
             raise self._error(port, value, error) from None
         value = self._contiguous(value)
         if type(value) is _ndarray and not port.type.is_ragged:  # else what is padded is cleaned first
-            value.setflags(False)
+            set_writable(value, False)
         return value
 
     def _settle(self, outputs: Sequence[Value], sizes: Sizes) -> None:

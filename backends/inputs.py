@@ -20,7 +20,7 @@ from pipeline_dsl.types import Rest, TensorType
 
 from .convert import array, describe, ragged, scalar
 from .shapes import Dims, Mismatch, RaggedDims, Sizes, check_bounds
-from .values import InvalidInput, Ragged, Value
+from .values import InvalidInput, Ragged, Value, set_writable
 
 _ndarray = np.ndarray
 
@@ -218,5 +218,5 @@ def _read_only(value: Any) -> Any:
         flags = value.flags
     if flags.writeable:
         value = value.view()
-        value.setflags(False)
+        set_writable(value, False)
     return value
