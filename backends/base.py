@@ -109,6 +109,9 @@ class InstanceConfig:
     """Compute threads this instance may use."""
     on_copy: Callable[[int, str], None] | None = field(default=None, compare=False)
     """Called with (bytes, reason) for each copy of tensor data the instance makes."""
+    stream: Any = field(default=None, compare=False)
+    """A `backends.device.Stream` of its device that all its batches will run on; an instance that is bound to a stream
+    must take this one. None where each batch brings its own."""
 
 
 @runtime_checkable

@@ -64,7 +64,7 @@ def _on_cuda(ort: Any, path: Path, stage: StagePlan, config: InstanceConfig, dev
                 f"stage `{stage.name}`: port `{port.name}` is {port.type}, onnx on {device.name} takes numbers only"
             )
             raise BackendError(message, "tokenise or decode in a python stage before it, or set `device = cpu`")
-    stream = device.stream()
+    stream = config.stream or device.stream()
     provider = provider_options(device, stream, stage)
     try:
         session, all_on_gpu = open_session(ort, path, stage, lambda: _options(ort, config), provider)

@@ -28,6 +28,7 @@ class NullDriver:
     name = "cuda:0"
     index = 0
     xp: Any = np
+    lost = None
 
     def __init__(self) -> None:
         self.launches = 0
@@ -37,6 +38,9 @@ class NullDriver:
     def open_stream(self, high_priority: bool) -> Any:
         self._streams += 1
         return SimpleNamespace(number=self._streams)
+
+    def open_partition_stream(self, sms: int) -> Any:
+        return self.open_stream(False)
 
     def current(self, stream: Any) -> Any:
         return nullcontext()

@@ -8,13 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import backends
 from backends.base import BackendError, Instance, InstanceConfig
-from backends.device import device
-from backends.generators import check_of, reads_streams
+from backends.device import Accelerator, device
+from backends.generators import check_of, reads_streams, streams
 from backends.states import with_states
 from pipeline_dsl.plan import Hardware, StagePlan, device_of
 
@@ -112,10 +113,11 @@ def _open(plan: StagePlan, index: int, serial: bool) -> Slot:
     plan = with_states(plan)
     copies = Copies()
     name = device_of(plan, index)
-    config = InstanceConfig(index, name, plan.threads or 1, copies.copied)
     if plan.isolate and name != "cpu":
         raise BackendError(f"`isolate = process` runs on the host, not on {name}", "set `device = cpu` for it")
     place = device(name)
+    stream = place.partition_stream(plan.sms) if plan.sms and isinstance(place, Accelerator) else None
+    config = InstanceConfig(index, name, plan.threads or 1, copies.copied, stream)
     instance: Instance
     if plan.isolate:
         instance = _isolated(plan, config)
@@ -123,8 +125,13 @@ def _open(plan: StagePlan, index: int, serial: bool) -> Slot:
         instance = _simulated(plan, config)
     else:
         instance = backends.load(plan.backend).load(plan, config)
-    site = site_of(place, instance, plan, index, serial)
-    slot = Slot(index, instance, check_of(plan, copies.copied), copies, None, site=site)
+    if stream is not None and getattr(instance, "stream", stream) is not stream:
+        instance.close()
+        text = f"`sms = {plan.sms}` can not hold: backend `{plan.backend}` works on a stream that it opens itself"
+        raise BackendError(text, "leave `sms` out")
+    site = site_of(place, instance, plan, index, serial, stream)
+    judged = replace(plan, device="cpu") if streams(plan) else plan  # elements are on the host when they are judged
+    slot = Slot(index, instance, check_of(judged, copies.copied), copies, None, site=site)
     try:
         warm_up(plan, slot)
     except (Exception, SystemExit) as error:

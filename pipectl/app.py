@@ -182,7 +182,7 @@ class PipelineHandle:
         self._engine = engine
         pipeline = plan.pipelines[name]
         self.doc = pipeline.doc
-        self.inputs = {port.name: _input_spec(port) for port in pipeline.inputs}
+        self.inputs = {port.name: input_spec(port) for port in pipeline.inputs}
         self.outputs = {port.name: _output_spec(port) for port in pipeline.outputs}
         self.streams = together(pipeline)
         """Its stream outputs, and which of them come together: those with equal numbers."""
@@ -341,7 +341,8 @@ def _spelt(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _input_spec(port: InputPlan) -> TensorSpec:
+def input_spec(port: InputPlan) -> TensorSpec:
+    """An input as callers see it."""
     required = not port.has_default and not port.type.optional
     return TensorSpec(port.name, port.type, required, port.default, port.doc)
 

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from backends.values import Ragged
 
+from .answer import Answer
 from .errors import OutputError
-from .outputs import Answer
 
 Array = NDArray[Any]
 _CHUNK = 1 << 20

@@ -6,17 +6,14 @@ import ipaddress
 import json
 import shlex
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from pipeline_dsl.plan import InputPlan, PipelinePlan
 from serving.deployment import Served
 from serving.server import Server
 from serving.wire_types import wire_shape
 
-from .app import _input_spec
-
-if TYPE_CHECKING:
-    from .commands.serve import Settings
+from .app import input_spec
+from .server_settings import Settings
 
 
 def banner(server: Server) -> str:
@@ -66,7 +63,7 @@ def _sample(port: InputPlan) -> str:
 def signature(served: Served) -> str:
     """As the language writes it: `hello(name: string) -> (greeting: string, length: i64)`."""
     plan: PipelinePlan = served.plan
-    inputs = ", ".join(str(_input_spec(port)) for port in plan.inputs)
+    inputs = ", ".join(str(input_spec(port)) for port in plan.inputs)
     outputs = ", ".join(f"{port.name}: {port.type}" for port in plan.outputs)
     return f"{served.name}({inputs}) -> ({outputs})"
 

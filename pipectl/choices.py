@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from executor.trace import Recorder, RouteRecord
 
+from .answer import Answer
 from .encode import printable
-from .outputs import Answer
 from .report import table
 from .runner import Done
 

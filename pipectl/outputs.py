@@ -9,54 +9,15 @@ of them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
-from executor.trace import RouteRecord
 from pipeline_dsl.plan import OutputPlan
 
+from .answer import Answer, Writer
 from .encode import printable, to_cell, to_json, to_line
 from .errors import OptionError
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a request has no outputs."""
-
-    message: str
-    code: str
-    """gRPC code: INVALID_ARGUMENT, INTERNAL, .."""
-    node: str = ""
-    retryable: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.code}: {self.node}: {self.message}" if self.node else f"{self.code}: {self.message}"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One request's outputs, or its failure."""
-
-    index: int
-    id: str
-    outputs: Mapping[str, Any] | None = None
-    failure: Failure | None = None
-    part: int | None = None
-    """Of an answer that comes in parts: their number, from 0."""
-    routes: Sequence[RouteRecord] = ()
-    """Which arms it took, where that was asked for."""
-
-
-class Writer(Protocol):
-    """Takes answers in the order of their requests."""
-
-    def write(self, answer: Answer) -> None: ...
-
-    def close(self) -> None:
-        """Write what is held back. Called after an error as well, and may be called again."""
-
 
 Maker = Callable[[Path, Sequence[OutputPlan]], Writer]
 

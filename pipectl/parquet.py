@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from pipeline_dsl.plan import OutputPlan
 from pipeline_dsl.types import TensorType
 
+from .answer import Answer
 from .encode import to_json, to_line
-from .outputs import Answer
 
 GROUP = 1024
 """Requests in a row group."""

@@ -15,10 +15,10 @@ from executor.request import Job, Response
 from executor.streaming.answer import StreamResponse
 from executor.streaming.pieces import Pieces
 
+from .answer import Answer, Failure
 from .app import PipelineHandle
 from .inputs import Ask
 from .interrupt import Interrupt
-from .outputs import Answer, Failure
 
 
 class Done(NamedTuple):

@@ -32,14 +32,13 @@ from .app import compile as compile_plan
 from .banner import banner, warnings
 from .console import Exit, Session
 from .errors import Hinted, OptionError
+from .server_settings import Settings
 from .tuning import tuned
 
 if TYPE_CHECKING:
     from serving.grpc.options import GrpcOptions
     from serving.http.options import HttpOptions
     from serving.telemetry import Telemetry
-
-    from .commands.serve import Settings
 
 
 def serve(settings: Settings, session: Session) -> Exit:

@@ -27,6 +27,7 @@ from .plan import (
     Step,
     StreamOfPlan,
     TryPlan,
+    place_text,
     regions,
 )
 from .units import bytes_text
@@ -176,8 +177,7 @@ def _work(step: Step, plan: Plan, names: Sequence[str], element: str) -> Row:
     args = zip(stage.inputs, step.args, strict=True)
     given = [f"{port.name} = {source_text(source, names)}" for port, source in args if source is not None]
     how = {"rows": "all rows", "lift": "as one row", "each": once}[step.binding]
-    where = stage.device if step.stream < 0 else f"{stage.device} stream {step.stream}"
-    return f"{stage.name}({', '.join(given)})", where, how
+    return f"{stage.name}({', '.join(given)})", place_text(stage, step.stream), how
 
 
 def _construct(step: Step, control: Control, names: Sequence[str]) -> str:

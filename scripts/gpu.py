@@ -28,11 +28,11 @@ def main() -> int:
 
 
 def tests() -> dict[str, int]:
-    """How many ended how. Only files that hold such tests are looked at: others may need packages that are not here."""
-    files = [str(p.relative_to(ROOT)) for p in sorted(ROOT.glob("tests/**/test_*.py")) if "mark.gpu" in p.read_text()]
+    """How many ended how. A file that can not be imported fails by itself, and the others run."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.xml")
-        command = [sys.executable, "-m", "pytest", "-m", "gpu", "-rs", f"--junitxml={report}", *files]
+        command = [sys.executable, "-m", "pytest", "-m", "gpu", "-rs", "--continue-on-collection-errors"]
+        command.append(f"--junitxml={report}")
         code = subprocess.run(command, cwd=ROOT, check=False).returncode
         if not report.exists():
             return {"passed": 0, "failed": 1, "skipped": 0}

@@ -10,6 +10,7 @@ All of it is one class for CUDA and the simulator; what differs is in their `Dri
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from math import prod
@@ -66,6 +67,12 @@ class Accelerator:
         self.flying = 0
         """Batches under way; changed by the engines that launch them."""
         self._streams: dict[tuple[int, bool], Stream] = {}
+        self._partitioned: dict[int, list[Stream]] = {}
+        """Streams of partitions, by multiprocessors."""
+        self._turns: dict[int, int] = {}
+        """How often one of a size was asked for."""
+        self._opening = threading.Lock()
+        """Held instead of `lock` while a partition is made, which may import a library."""
         self._count = 0
         self.side = self.stream()
         """For odd work: what has no batch of its own."""
@@ -106,6 +113,21 @@ class Accelerator:
                 found = self._streams[key] = self.stream(high_priority, lane)
             return found
 
+    def partition_stream(self, sms: int) -> Stream:
+        """A stream for one instance, whose work is kept to `sms` multiprocessors (`Driver.open_partition_stream`).
+        After `STREAMS` of a size those that there are come again in turn. BackendError where there is none."""
+        with self._opening:
+            turn, known = self._turns.get(sms, 0), self._partitioned.get(sms, [])
+            if len(known) < STREAMS:
+                handle = self.driver.open_partition_stream(sms)
+                with self.lock:
+                    self._count += 1
+                    # Who reads what is made there goes on in its lane: successive ones are in different lanes.
+                    known = [*known, Stream(self, handle, self._count - 1, lane=turn)]
+                    self._partitioned[sms] = known
+            self._turns[sms] = turn + 1
+            return known[turn % STREAMS]
+
     @property
     def streams_used(self) -> int:
         """Streams of lanes that work was launched on."""
@@ -113,12 +135,16 @@ class Accelerator:
             return sum(s.ticks > 0 for s in self._streams.values())
 
     def synchronize(self) -> None:
-        """Block until everything launched on streams of lanes and the device's own has ended."""
+        """Block until everything launched on streams of lanes and partitions and the device's own has ended."""
         with self.lock:
-            streams = (*self._streams.values(), self.side, self.inward, self.outward)
+            streams = self._own_streams()
         for stream in streams:
             stream.synchronize()
         self.sweep()
+
+    def _own_streams(self) -> tuple[Stream, ...]:
+        partitions = [stream for known in self._partitioned.values() for stream in known]
+        return (*self._streams.values(), *partitions, self.side, self.inward, self.outward)
 
     # ---- memory
 
@@ -202,7 +228,10 @@ class Accelerator:
         something is still kept. Never blocks, never raises for work that failed."""
         with self.lock:
             while self.keeping and _ended(self.keeping[0]):
-                self.keeping.popleft()
+                self.keeping.popleft().kept = []
+            if self.lost is not None:  # no event will be recorded behind it
+                for stream in self._own_streams():
+                    stream.abandon()
             self.retire_dropped()
             return bool(self.keeping)
 

@@ -82,7 +82,9 @@ class Block:
                 self.device.held_bytes -= self.nbytes
             # a stream that is captured waits for nothing outside
             if not any(hold is not None and hold.take(self) for hold in (self.hold, home.hold)):
-                self.order_write(home)
+                for stream, tick in ((self.writer, self.written), *self.reads.items()):
+                    with contextlib.suppress(DeviceLost):  # another device that is lost uses it no more
+                        home.after(stream, tick)
                 if self.memory is not None:
                     self.device.driver.free(self.memory, home.handle)
         self.memory = self.owner = None

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from backends.base import BackendError
 from backends.values import Array
 
 Handle = Any
@@ -33,6 +34,12 @@ class DeviceLost(Exception):
 
 class CurrentChanged(Exception):
     """A stage left another device or stream current than it was called with. They were set back."""
+
+
+def partition_refused(device: str, sms: int, there: int) -> BackendError:
+    """A device that does not have as many multiprocessors as a partition is to have."""
+    text = f"`sms = {sms}`: {device} has {there} multiprocessors"
+    return BackendError(text, f"write a number from 1 to {there}, or leave `sms` out")
 
 
 class Driver(Protocol):
@@ -55,6 +62,10 @@ class Driver(Protocol):
 
     def open_stream(self, high_priority: bool) -> Handle:
         """A new stream, never the library's default one."""
+
+    def open_partition_stream(self, sms: int) -> Handle:
+        """A new stream whose work is kept to `sms` of the multiprocessors, more where the device splits by larger
+        steps; streams of one size share theirs. BackendError where that can not be, with what to do."""
 
     def current(self, stream: Handle) -> AbstractContextManager[Any]:
         """Make device and stream the calling thread's current ones in every library that has such a thing."""

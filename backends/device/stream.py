@@ -122,6 +122,10 @@ class Stream:
         with self.device.lock:  # `record`, on another thread, may take the list meanwhile
             self._kept.extend(things)
 
+    def abandon(self) -> None:
+        """What is kept alive for what was launched last may go: the device is lost. With the lock held."""
+        self._kept = []
+
     def record(self) -> Event:
         """An event behind everything launched so far; the one there is, if nothing was launched since."""
         with self.device.lock:

@@ -18,27 +18,16 @@ from collections.abc import Callable
 from typing import Any
 
 from backends.base import Backend, Batch, BatchResult, Instance, InstanceConfig
+from backends.ipc.channel import Channel, Closed
+from backends.ipc.encoded import Encoded
+from backends.ipc.lifeline import die_with_parent, leave_signals_to_parent
+from backends.ipc.plan_codec import decode_plan
+from backends.ipc.segments import Arena, Attached
+from backends.ipc.transfer import ValueReader, ValueWriter
 from backends.values import Ragged, Value
 
-from .channel import Channel, Closed
 from .faults import to_fault
-from .lifeline import die_with_parent, leave_signals_to_parent
-from .messages import (
-    Done,
-    Encoded,
-    Raised,
-    Ready,
-    Reply,
-    Run,
-    Start,
-    Stop,
-    Warmup,
-    decode_request,
-    encode,
-)
-from .plan_codec import decode_plan
-from .segments import Arena, Attached
-from .transfer import ValueReader, ValueWriter
+from .messages import Done, Raised, Ready, Reply, Run, Start, Stop, Warmup, decode_request, encode
 
 
 def main() -> None:

@@ -20,15 +20,15 @@ from typing import TypeVar
 import msgspec
 
 from backends.base import BackendError, Batch, BatchResult, InstanceConfig, StageDied, StageHung
+from backends.ipc.plan_codec import encode_plan
+from backends.ipc.restarts import RestartPolicy
+from backends.ipc.segments import SegmentError
+from backends.ipc.transfer import ValueReader, ValueWriter
 from pipeline_dsl.plan import StagePlan
 
 from .faults import to_exception
 from .messages import Done, Raised, Reply, Run, Warmup
-from .plan_codec import encode_plan
-from .restarts import RestartPolicy
-from .segments import SegmentError
 from .supervisor import State, Supervisor
-from .transfer import ValueReader, ValueWriter
 from .worker import Gone, Late, Launch, NeverBegan, Worker
 
 T = TypeVar("T")

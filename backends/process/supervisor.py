@@ -15,10 +15,10 @@ from collections.abc import Callable
 from enum import Enum
 
 from backends.base import BackendError, StageDied
+from backends.ipc.restarts import RestartPolicy
 
 from .faults import to_exception
 from .messages import Raised, Ready, Stop
-from .restarts import RestartPolicy
 from .worker import Launch, Worker
 
 EXIT_S = 1.0

@@ -22,12 +22,14 @@ from dataclasses import dataclass
 import msgspec
 
 from backends.base import InstanceConfig
+from backends.ipc.channel import Channel, Closed, Unread
+from backends.ipc.segments import Arena, Attached, Opened
+from backends.ipc.spawn import how_it_ended, kill_group, spawn
 
-from .channel import Channel, Closed, Unread
 from .messages import Reply, Request, Start, decode_reply, encode
 from .output import Output
-from .segments import Arena, Attached, Opened
-from .spawn import how_it_ended, kill_group, spawn
+
+CHILD = "backends.process.child"
 
 TICK_MS = 50
 """How often a waiting `ask` looks whether its batch was cancelled."""
@@ -94,7 +96,7 @@ class Worker:
             read_end, write_end = os.pipe()
             theirs.callback(os.close, write_end)
             undo.callback(os.close, read_end)
-            self._process = spawn(child_end.fileno(), write_end, self._launch.config.threads)
+            self._process = spawn(CHILD, child_end.fileno(), write_end, self._launch.config.threads)
             undo.callback(self._process.wait)
             undo.callback(self._process.kill)
             self._pidfd = os.pidfd_open(self._process.pid)

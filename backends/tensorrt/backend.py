@@ -48,7 +48,7 @@ class TensorrtBackend:
         found = library(str(stage.arguments.get("library", self._module)), stage)
         path = artifact_path(stage)
         _refuse_kind(path, stage)
-        stream = memory.open_stream(config.device, stage)
+        stream = config.stream or memory.open_stream(config.device, stage)
         with stream.use():
             engine = self._engine(found, path, stage, config.device)
             slots = slots_of(stage, path, engine)

@@ -74,7 +74,7 @@ def capture_with_cupy(on: str, place: Accelerator) -> str:
     stream = driver.open_stream(False)
     x = torch.ones(1 << 16, device=on)
     with driver.current(stream):
-        warm = place.xp.from_dlpack(x) * 2
+        warm = place.xp.from_dlpack(x) * 2 + 1  # all that is captured: kernels are compiled when they first run
         torch.cuda.synchronize(on)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, stream=torch.cuda.current_stream(on), capture_error_mode="thread_local"):
@@ -84,7 +84,7 @@ def capture_with_cupy(on: str, place: Accelerator) -> str:
         graph.replay()
         torch.cuda.synchronize(on)
         found = float(made[0]), float(other[0][0]), float(warm[0])
-    assert found == (11.0, 9.0, 2.0), f"after a replay: {found}"
+    assert found == (11.0, 9.0, 3.0), f"after a replay: {found}"
     return "CuPy under torch.cuda.graph: replayed, and nothing else was overwritten"
 
 
@@ -141,6 +141,10 @@ def bf16_passes(on: str, place: Accelerator) -> str:
     """A bf16 tensor is taken and given back over the same memory."""
     import torch
 
+    try:
+        import_module("ml_dtypes")
+    except ImportError:
+        raise Skipped("ml_dtypes is not installed, and stages with bf16 ports need it") from None
     from backends.interop import as_stored, to_torch
 
     stream = place.in_lane(0, 0)
@@ -179,6 +183,7 @@ def asynchronous_ort(on: str, place: Accelerator) -> str:
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         raise Skipped(f"onnxruntime {onnxruntime.__version__} has no CUDA provider")
     try:
+        import_module("onnx")
         models: Any = import_module("tests.backends.models")
         stages: Any = import_module("tests.backends.stages")
     except ImportError as error:

@@ -114,8 +114,18 @@ class Site:
         "stage",
     )
 
-    def __init__(self, device: Accelerator, instance: Any, plan: StagePlan, index: int, *, serial: bool) -> None:
-        """serial: one stream for everything, and each batch is waited for."""
+    def __init__(
+        self,
+        device: Accelerator,
+        instance: Any,
+        plan: StagePlan,
+        index: int,
+        *,
+        serial: bool,
+        stream: Stream | None = None,
+    ) -> None:
+        """serial: one stream for everything, and each batch is waited for. stream: the only one that its batches may
+        run on, also then: with fewer multiprocessors a library may compute another way."""
         self.device = device
         self.stage = plan.name
         self.books = Books(index)
@@ -126,8 +136,8 @@ class Site:
         self.parked = False
         """It waits for one of them to end; changed with the engine's lock held."""
         self._instance: Instance = instance
-        self._bound: Stream | None = getattr(instance, "stream", None)
-        """The stream that the instance itself is bound to, if it is."""
+        self._bound: Stream | None = stream or getattr(instance, "stream", None)
+        """The stream of its partition, or the one that the instance itself is bound to."""
         self._ports = plan.inputs
         self.seconds: float | None = None
         """What a batch of the warm-up took on the device; None where there was none."""
@@ -289,9 +299,11 @@ class Site:
         return Ragged(values=array, offsets=offsets)  # type: ignore[arg-type]  # an array of the device
 
 
-def site_of(device: Any, instance: Any, plan: StagePlan, index: int, serial: bool) -> Site | None:
+def site_of(
+    device: Any, instance: Any, plan: StagePlan, index: int, serial: bool, stream: Stream | None = None
+) -> Site | None:
     """The site of an instance; None on the host."""
-    return None if device.is_host else Site(device, instance, plan, index, serial=serial)
+    return None if device.is_host else Site(device, instance, plan, index, serial=serial, stream=stream)
 
 
 def arrays_of(value: Value) -> list[DeviceArray]:

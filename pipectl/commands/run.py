@@ -19,11 +19,11 @@ from pipectl.options import device, names, pipe_file, schedule, seconds, sequenc
 
 if TYPE_CHECKING:
     from executor.sequence import SequenceInfo
+    from pipectl.answer import Answer, Writer
     from pipectl.app import App, PipelineHandle
     from pipectl.choices import Choices
     from pipectl.inputs import Ask, Requests
     from pipectl.interrupt import Interrupt
-    from pipectl.outputs import Answer, Writer
     from pipectl.report import Report
     from pipeline_dsl.plan import DeviceOverride, PipelinePlan, Plan
 

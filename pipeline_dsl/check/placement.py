@@ -1,4 +1,4 @@
-"""What the devices of a profile mean for its stages and values: E0607, W0501, W0602.
+"""What the devices of a profile mean for its stages and values: E0607, W0501, W0601, W0602.
 
 A GPU must be there, if the machine is known. What a GPU makes should stay there: an expression waits for it on the
 host, and a stage elsewhere has it copied. The way to a GPU and the way out of the pipeline are free of warnings.
@@ -13,6 +13,7 @@ from itertools import chain
 from pipeline_dsl import ir
 from pipeline_dsl.diagnostics import Sink
 from pipeline_dsl.errors.placement import OVERRIDE, DeviceCopy, DeviceRead, NoSuchDevice
+from pipeline_dsl.errors.settings import NoEffect
 from pipeline_dsl.plan import Hardware
 from pipeline_dsl.row_bytes import row_bytes
 from pipeline_dsl.sizes import Size, Symbol
@@ -34,6 +35,14 @@ def check_devices(schedule: ir.Schedule, hardware: Hardware, sink: Sink) -> None
         setting = settings.get("device")
         if setting is not None and setting.span is not None and max(_numbers(setting.value), default=-1) >= len(names):
             sink.add(NoSuchDevice(setting.span, _written(setting.value), names).diagnostic())
+
+
+def check_sms(settings: ir.Settings, own: ir.Settings, name: str, sink: Sink) -> None:
+    """W0601: multiprocessors of a stage on the host. `own` is what a block for it says, `settings` all that holds."""
+    setting, device = own.get("sms"), settings.get("device")
+    if setting is not None and setting.span is not None and (device is None or device.value == "cpu"):
+        advice = "place it on a GPU: `device = cuda(0)`"
+        sink.add(NoEffect(setting.span, "sms", f"`{name}` is on the host", advice).diagnostic())
 
 
 def check_override(options: Options, start: Span, sink: Sink) -> None:

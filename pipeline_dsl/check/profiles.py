@@ -6,7 +6,7 @@ are merged leaf by leaf, lists are replaced. Without a selected profile all of t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from pipeline_dsl.settings import is_idle, tree
 from .blocks import Leaf, leaves
 from .inherit import lineage
 from .overrides import check_overrides
-from .placement import check_devices, check_transfers
+from .placement import check_devices, check_sms, check_transfers
 from .scope import Scope
 from .selectors import Everything, Pipelines, Selected, Selectors, Stages
 from .setting_rules import check_node, check_pipeline, check_stage
@@ -64,6 +64,8 @@ def _profile(name: str, scope: Scope, selectors: Selectors, sink: Sink) -> ir.Sc
         return schedule
     if scope.options.hardware is not None:
         check_devices(schedule, scope.options.hardware, sink)
+    for name, _, settings, own in _written(schedule, draft, selectors):
+        check_sms(settings, own, name, sink)
     check_transfers(schedule, selectors.graphs.values(), selectors.stages, sink)
     return schedule
 
@@ -151,13 +153,19 @@ def _applicable(layer: Layer, stage: ir.Stage) -> Layer:
 
 def _check(schedule: ir.Schedule, draft: _Draft, selectors: Selectors, sink: Sink) -> None:
     """What settings must mean together: each layer that was written is looked at with all that holds there."""
-    for key in draft.stages:
-        stage = selectors.stages[key.partition("@")[0]]
-        check_stage(key, stage, schedule.stages.get(key, {}), draft.stages[key], sink)
-    for node, layer in draft.nodes.items():
-        call = selectors.calls[node]
-        stage = selectors.stages[call.stage]
-        merged = {**schedule.stages.get(call.stage, {}), **layer}
-        check_node(node, stage, merged, layer, sink)
+    for name, stage, settings, own in _written(schedule, draft, selectors):
+        check = check_node if name in draft.nodes else check_stage
+        check(name, stage, settings, own, sink)
     for name, layer in draft.pipelines.items():
         check_pipeline(selectors.graphs[name], layer, draft.nodes, sink)
+
+
+def _written(
+    schedule: ir.Schedule, draft: _Draft, selectors: Selectors
+) -> Iterator[tuple[str, ir.Stage, ir.Settings, ir.Settings]]:
+    """Each block for a stage or a node: its name, its stage, all that holds there, and what it says itself."""
+    for key, layer in draft.stages.items():
+        yield key, selectors.stages[key.partition("@")[0]], schedule.stages.get(key, {}), layer
+    for node, layer in draft.nodes.items():
+        call = selectors.calls[node]
+        yield node, selectors.stages[call.stage], {**schedule.stages.get(call.stage, {}), **layer}, layer

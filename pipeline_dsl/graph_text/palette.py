@@ -31,7 +31,7 @@ GPUS = (
 """By GPU number; an eighth looks like the first. Streams take those from their GPU's on."""
 _NEXT_GPU = 3
 """GPUs are so far apart where their streams are told."""
-_STREAM = re.compile(r"(?:cuda|sim):(\d+)[\d,]*(?: stream (\d+))?")
+_STREAM = re.compile(r"(?:cuda|sim):(\d+)[\d,]*(?: stream (\d+)| sms \d+)?")
 
 
 def colours(device: str) -> tuple[Colours, Colours]:

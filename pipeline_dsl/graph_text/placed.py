@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from pipeline_dsl.ir import Input, Output
-from pipeline_dsl.plan import OUTPUT, Plan, Slot, regions
+from pipeline_dsl.plan import OUTPUT, Plan, Slot, place_text, regions
 
 Crossing = Literal["", "event", "copy"]
 """How a value gets to who reads it. event: its reader, on another stream, waits for one. copy: to another device."""
@@ -22,12 +22,9 @@ def devices_of(plan: Plan, pipeline: str) -> dict[str, str]:
 
 
 def streams_of(plan: Plan, pipeline: str) -> dict[str, str]:
-    """The same with the stream: `cuda:0 stream 1`. Those of a region of a construct are numbered for themselves."""
-    devices = devices_of(plan, pipeline)
-    for step in plan.pipelines[pipeline].every_step:
-        if step.stream >= 0:
-            devices[step.node] += f" stream {step.stream}"
-    return devices
+    """The same with the stream (`place_text`). Those of a region of a construct are numbered for themselves."""
+    steps = plan.pipelines[pipeline].every_step
+    return {step.node: place_text(plan.stages[step.stage], step.stream) for step in steps if step.stage >= 0}
 
 
 def crossings_of(plan: Plan, pipeline: str) -> Mapping[Edge, Crossing]:

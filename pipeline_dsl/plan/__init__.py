@@ -27,6 +27,7 @@ from .stages import (
     StagePlan,
     Warmup,
     device_of,
+    place_text,
 )
 from .steps import (
     INGRESS,
@@ -94,5 +95,6 @@ __all__ = [
     "TryPlan",
     "Warmup",
     "device_of",
+    "place_text",
     "regions",
 ]

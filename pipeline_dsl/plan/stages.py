@@ -166,6 +166,8 @@ class StagePlan:
     """Compute threads of one instance; 0: cores over concurrent instances."""
     isolate: bool = False
     """Instances run in processes of their own."""
+    sms: int = 0
+    """Multiprocessors of its device that the work of its instances is kept to; 0: all, and on the host."""
     batching: BatchPolicy = BatchPolicy()
     queue: QueuePolicy = QueuePolicy()
     warmup: Warmup | None = None
@@ -188,3 +190,11 @@ def device_of(stage: StagePlan, instance: int) -> str:
     kind, _, numbers = stage.device.partition(":")
     each = numbers.split(",")
     return f"{kind}:{each[instance % len(each)]}" if numbers else stage.device
+
+
+def place_text(stage: StagePlan, stream: int) -> str:
+    """Where a call of a stage runs, given the stream that its step was assigned (-1: none): `cpu`, `cuda:0 stream 1`,
+    `cuda:0 sms 16` for one of its partition."""
+    if stream < 0:
+        return stage.device
+    return f"{stage.device} sms {stage.sms}" if stage.sms else f"{stage.device} stream {stream}"

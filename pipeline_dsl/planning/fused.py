@@ -117,6 +117,7 @@ def _obstacle(step: Step, stages: Sequence[StagePlan], shared: frozenset[int]) -
         "says `fuse = false`": stage.extra.get("fuse") == "false",
         "has other calls, whose batches it shares": step.stage in shared,
         "runs in processes of its own": stage.isolate,
+        "is kept to some multiprocessors (`sms`), which no captured graph is known to keep": stage.sms > 0,
         "keeps sequences": stage.contract.sequence is not None,
         "keeps answers": stage.cache is not None,
         "may not run twice (`effects = once`)": stage.contract.effects == "once",

@@ -82,6 +82,9 @@ def keeping_notes(stage: StagePlan) -> Iterator[Note]:
         ttl = f" for {duration(cache.ttl_ns)}" if cache.ttl_ns else ""
         key = f" of equal {', '.join(f'`{name}`' for name in cache.key)}" if cache.key else ""
         yield Note(stage.name, "batching", f"keeps answers{key}{ttl}, up to {bytes_text(cache.max_bytes)}")
+    if stage.sms:
+        text = f"its work is kept to {stage.sms} multiprocessors of its GPU, on streams that are not counted below"
+        yield Note(stage.name, "batching", text)
     if stage.limits:
         units = ", ".join(f"{c.units} of `{c.name}`" for c in stage.limits)
         yield Note(stage.name, "batching", f"a batch holds {units}, priority {stage.limit_priority}")

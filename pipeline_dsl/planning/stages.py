@@ -16,12 +16,12 @@ from pipeline_dsl.ir import Call, Program, Settings, Stage
 from pipeline_dsl.plan import DeviceOverride, Hardware, StagePlan
 from pipeline_dsl.settings import CALL_KEYS
 
-from .devices import resolve
+from .devices import CPU, resolve
 from .policies import ahead_policy, batch_policy, cache_policy, claims, queue_policy, sequence_policy, warmup
 from .ports import input_plans, output_plans
 from .reading import read
 
-_OWN_KEYS = CALL_KEYS | {"device", "instances", "threads", "isolate", "version", "versions"}
+_OWN_KEYS = CALL_KEYS | {"device", "instances", "threads", "isolate", "sms", "version", "versions"}
 _OWN_BLOCKS = ("batching.", "queue.", "warmup.", "ahead.", "cache.", "limit.", "triton.")
 
 
@@ -119,7 +119,8 @@ def _plan(index: int, runtime: _Runtime, device: str) -> StagePlan:
         device=device,
         instances=read(settings, "instances"),
         threads=read(settings, "threads"),
-        isolate=read(settings, "isolate") == "process",
+        isolate=(isolate := read(settings, "isolate") == "process"),
+        sms=0 if device == CPU or isolate else _sms(settings),
         batching=sequence_policy(batch_policy(settings, has_rows), stage.contract.sequence, has_rows),
         queue=queue_policy(settings),
         warmup=warmup(settings),
@@ -129,6 +130,11 @@ def _plan(index: int, runtime: _Runtime, device: str) -> StagePlan:
         ahead=ahead_policy(settings),
         extra=_extra(settings),
     )
+
+
+def _sms(settings: Settings) -> int:
+    found = settings.get("sms")
+    return 0 if found is None else int(found.value)
 
 
 def _extra(settings: Settings) -> dict[str, Any]:

@@ -73,6 +73,7 @@ STAGE: tuple[KeySpec, ...] = (
         words=("off",),
         minimum=1,
     ),
+    _stage("sms", "int", None, "multiprocessors of its GPU that its work is kept to; without it, all", minimum=1),
     _stage("fuse", "names", None, "the only stages that may run as one with it; without it, any", words=("false",)),
     _stage("stream", "word", "own", "`shared`: the stream of its neighbours", words=("shared", "own")),
     _stage("memory", "share", None, "device memory it may take", minimum=1),

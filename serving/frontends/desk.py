@@ -14,7 +14,7 @@ from collections.abc import Coroutine
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from backends.process.plan_codec import encode_signature
+from backends.ipc.plan_codec import encode_signature
 from serving.access import ANYONE
 from serving.errors import InvalidArgument
 from serving.operations import Operations

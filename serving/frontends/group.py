@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from backends.process.restarts import RestartPolicy
-from backends.process.spawn import how_it_ended, kill_group, spawn
+from backends.ipc.restarts import RestartPolicy
+from backends.ipc.spawn import how_it_ended, kill_group, spawn
 from serving.grpc.options import GrpcOptions
 from serving.http.options import HttpOptions
 from serving.operations import Operations
@@ -117,7 +117,7 @@ class FrontendGroup:
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                frontend.process = spawn(theirs.fileno(), _STDERR, 1, MODULE)
+                frontend.process = spawn(MODULE, theirs.fileno(), _STDERR, 1)
             except BaseException:
                 ours.close()
                 raise

@@ -21,8 +21,8 @@ from typing import Any
 
 import msgspec
 
-from backends.process.channel import LONGEST
-from backends.process.segments import Arena, Attached, SegmentError
+from backends.ipc.channel import LONGEST
+from backends.ipc.segments import Arena, Attached, SegmentError
 
 from .messages import Frame, Message, encode
 

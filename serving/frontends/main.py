@@ -13,7 +13,7 @@ import socket
 import sys
 from typing import Any
 
-from backends.process.lifeline import die_with_parent, leave_signals_to_parent
+from backends.ipc.lifeline import die_with_parent, leave_signals_to_parent
 from serving.access import Access, AccessError
 from serving.loop import loop_factory
 from serving.server import BindError

@@ -17,8 +17,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from backends.process.messages import Encoded
-from backends.process.segments import Opened, Region
+from backends.ipc.encoded import Encoded
+from backends.ipc.segments import Opened, Region
 from serving.access import ANYONE, Caller
 from serving.grpc.options import GrpcOptions
 from serving.http.options import HttpOptions

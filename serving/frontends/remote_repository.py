@@ -5,7 +5,7 @@ Shown --> Repository (catalog, leaving) + Readiness --on_change--> typed service
 
 from __future__ import annotations
 
-from backends.process.plan_codec import decode_signature
+from backends.ipc.plan_codec import decode_signature
 from executor.errors import NotFound
 from pipeline_dsl.plan import PipelinePlan, Plan
 from serving.access import Caller

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from backends.process.segments import Arena, Attached
-from backends.process.transfer import ValueReader, ValueWriter
+from backends.ipc.segments import Arena, Attached
+from backends.ipc.transfer import ValueReader, ValueWriter
 from serving.access import Caller
 from serving.errors import InvalidArgument, Overloaded
 from serving.tensors import NO_PARAMETERS, InferAnswer, InferCall, Parameter, TensorIn, TensorOut, Wanted

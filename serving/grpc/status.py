@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from typing import Any, NoReturn
@@ -34,12 +35,16 @@ class Status:
         return internal(error)
 
     async def end(self, context: Any, error: Exception) -> NoReturn:
-        """Abort a call with the status of its failure."""
+        """Abort a call with the status of its failure. CancelledError where nobody is left to hear of it: the call
+        ended meanwhile, as those do that a server gives no more time."""
         told = self.told(error)
         code, _ = codes(told, self._compat)
         seconds = getattr(told, "retry_after", None) or self._retry_after
         trailers: tuple[tuple[str, str], ...] = ((PUSHBACK, str(math.ceil(seconds * 1000))),) if told.retryable else ()
         if not told.started:
             trailers += (NOT_STARTED,)
-        await context.abort(getattr(grpc.StatusCode, code), text(told), trailers)
+        try:
+            await context.abort(getattr(grpc.StatusCode, code), text(told), trailers)
+        except grpc.aio.InternalError as gone:
+            raise asyncio.CancelledError from gone
         raise AssertionError("abort raises")

@@ -25,6 +25,7 @@ class FakeEvent:
 
 class FakeDriver:
     xp = np
+    lost = None
 
     def __init__(self, index=0, addresses=()):
         self.name = f"cuda:{index}"
@@ -43,6 +44,9 @@ class FakeDriver:
     def open_stream(self, high_priority):
         self.opened += 1
         return self.addresses.pop(0) if self.addresses else 4096 + self.opened
+
+    def open_partition_stream(self, sms):
+        return self.open_stream(False)
 
     @contextmanager
     def current(self, stream):

@@ -182,6 +182,15 @@ def test_8_a_session_is_given_a_stream_of_its_own(gpu, tmp_path, monkeypatch):
     assert len({*given, "0"}) == 3
 
 
+def test_8_a_session_is_given_the_stream_that_its_batches_will_run_on(gpu, tmp_path, monkeypatch):
+    made, stream = runtime(monkeypatch), gpu.partition_stream(16)
+    opened = gpu.driver.opened
+    instance = onnx_instance(tmp_path, stream=stream)
+    assert instance.stream is stream
+    assert made.sessions[-1].provider_options["user_compute_stream"] == str(stream.address)
+    assert gpu.driver.opened == opened
+
+
 def test_8_the_default_stream_is_refused(tmp_path, monkeypatch):
     runtime(monkeypatch)
     with (

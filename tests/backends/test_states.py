@@ -12,7 +12,6 @@ import backends
 from backends import BackendError, InstanceConfig
 from backends.base import Batch
 from backends.conformance_states import StatefulConformance
-from backends.process import load_isolated
 from backends.states import initial, with_states
 from pipeline_dsl.ir import Contract, SequenceRule, StateRule
 from pipeline_dsl.plan import StagePlan
@@ -119,6 +118,8 @@ class InProcess:
     name = "process"
 
     def load(self, plan: StagePlan, config: InstanceConfig) -> Any:
+        from backends.process import load_isolated
+
         return load_isolated(plan, config)
 
 

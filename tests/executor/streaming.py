@@ -22,6 +22,8 @@ pipe 1
 
 stage numbers(n: i64) -> (s: stream i64) using python("M:numbers")
 stage told(n: i64) -> (s: stream i64, count: i64) using python("M:told")
+stage rays(n: i64) -> (s: stream f32[4], last: f32[4]) using python("M:rays")
+stage long(x: f32[*, 4]) -> (y: f32[*, 4]) using python("M:double")
 stage pairs(n: i64) -> (a: stream i64, b: stream string) using python("M:pairs")
 stage gated(name: string) -> (s: stream i64) using python("M:gated")
 stage ticking(name: string) -> (s: stream i64) using python("M:ticking")

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy as np
+
 from backends import InvalidInput
 from executor.clock import ManualClock
 
@@ -69,6 +71,13 @@ def ticking(*, name: str) -> Iterator[int]:
         CLOCKS[0].advance(2_000_000)
         LOG.append(name)
         yield i
+
+
+def rays(*, n: int) -> Iterator[Any]:
+    """`n` arrays, then one more beside them."""
+    for i in range(n):
+        yield np.full(4, i, np.float32)
+    return np.full(4, -n, np.float32)
 
 
 def doubled(*, s: Iterable[int]) -> Iterator[int]:

@@ -14,6 +14,7 @@ from executor.request import Response
 from executor.streaming.answer import StreamResponse
 from executor.streaming.output import NotYet
 from executor.streaming.pieces import AsyncPieces, Pieces, together
+from tests.simulated import on_simulator
 
 from .streaming import PATIENCE, SEEN, Scene, running, until
 from .streaming_stages import CLOCKS, GATES, LOG
@@ -50,6 +51,35 @@ def test_elements_come_in_order_and_the_stream_ends() -> None:
     with running(PLAIN) as scene:
         for n in (0, 1, 5, 300):
             assert list(scene.send(n=n)["s"]) == list(range(n))
+
+
+ARRAYS = """
+pipeline p(n: i64) -> (s: stream f32[4], all: f32[S, 4], last: f32[4]) {
+  made, last = rays(n)
+  s = map x in made { yield long(x) }
+  return s, all = collect(made), last
+}
+"""
+
+
+def arrays_come() -> None:
+    with running(ARRAYS) as scene:
+        for n in (0, 3):
+            answer = scene.send(n=n)
+            assert [x.tolist() for x in answer["s"]] == [[2.0 * i] * 4 for i in range(n)]
+            whole = answer.wait()
+            assert whole["all"].tolist() == [[float(i)] * 4 for i in range(n)]
+            assert whole["last"].tolist() == [-float(n)] * 4
+
+
+def test_elements_may_be_arrays() -> None:
+    arrays_come()
+
+
+@pytest.mark.host  # it moves stages to a device itself
+def test_elements_of_a_stage_on_a_device_may_be_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
+    with on_simulator("arrays", monkeypatch):
+        arrays_come()
 
 
 def test_a_reader_may_be_a_thread_a_task_or_nobody_for_a_while() -> None:

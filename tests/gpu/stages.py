@@ -21,8 +21,10 @@ _numbers = count()
 
 
 @contextmanager
-def running(folder: Path, code: str, *functions: str, on: str = "cuda", arrays: str = "torch") -> Iterator[Engine]:
-    """A chain of functions `f(*, x)` of f32 rows of four, on device 0."""
+def running(
+    folder: Path, code: str, *functions: str, on: str = "cuda", arrays: str = "torch", profile: str = ""
+) -> Iterator[Engine]:
+    """A chain of functions `f(*, x)` of f32 rows of four, on device 0. `profile`: what its profile says besides."""
     module = f"gpu_stages_{next(_numbers)}"
     (folder / f"{module}.py").write_text(textwrap.dedent(code))
     lines = ["pipe 1"]
@@ -33,7 +35,7 @@ def running(folder: Path, code: str, *functions: str, on: str = "cuda", arrays: 
     for i, name in enumerate(functions):
         lines.append(f"  v{i} = {name}({f'v{i - 1}' if i else 'x'})")
     lines += [f"  return out = v{len(functions) - 1}", "}"]
-    lines += ["profile bench {", f"  * {{ device = {on}(0), batching {{ max = 8 }}, graphs = off }}", "}", ""]
+    lines += ["profile bench {", f"  * {{ device = {on}(0), batching {{ max = 8 }}, graphs = off }}", profile, "}", ""]
     path = folder / f"{module}.pipe"
     path.write_text("\n".join(lines))
     hardware = Hardware(cores=2, gpus=(Gpu(name="cuda:0", memory=0),))

@@ -16,7 +16,7 @@ import pytest
 
 from backends.device.sim import Simulation, use
 from benchmarks.gpu import by_hand, compare, works
-from executor.errors import StageFailed
+from executor.errors import LoadError, StageFailed
 
 from .random_works import check
 from .stages import answer, rows, running
@@ -91,7 +91,60 @@ def test_a_batch_that_wants_too_much_memory_fails_alone(kind: str, tmp_path: Pat
         assert engine.state == "ready"
 
 
+ADDS = """
+    def one(*, x):
+        return x + 1
+
+    def two(*, x):
+        return x * 2
+"""
+
+
+def test_a_stage_that_is_kept_to_some_multiprocessors_gives_the_same(kind: str, tmp_path: Path) -> None:
+    """Beside one that is not, and reads what it makes."""
+    profile = "  one { sms = 16, instances = 2 }"
+    with running(tmp_path, ADDS, "one", "two", on=kind, arrays=library(kind), profile=profile) as engine:
+        jobs = [engine.submit("p", {"x": rows(3, i)}) for i in range(40)]
+        for i, job in enumerate(jobs):
+            np.testing.assert_array_equal(job.result(60)["out"], rows(3, 2 * (i + 1)))
+
+
 # ---- what only a GPU has
+
+SEEN = r"""
+    import cupy
+    import torch
+
+    SEEN = cupy.RawKernel(
+        'extern "C" __global__ void seen(int* at) {'
+        '  unsigned here; asm volatile("mov.u32 %0, %%smid;" : "=r"(here)); at[here] = 1; }',
+        "seen",
+    )
+
+    def spread(*, x):
+        at = cupy.zeros(1024, "i4")
+        SEEN((1 << 14,), (128,), (at,))
+        return torch.full_like(x, int(at.sum()))
+"""
+
+
+@GPU
+@pytest.mark.parametrize("sms", [8, 16])
+def test_work_is_on_no_other_multiprocessors(sms: int, torch: Any, tmp_path: Path) -> None:
+    """Each block of a kernel notes which one it runs on. Sizes are such that no GPU rounds them up."""
+    with running(tmp_path, SEEN, "spread") as engine:
+        assert answer(engine, rows(1))[0, 0] > sms
+    with running(tmp_path, SEEN, "spread", profile=f"  spread {{ sms = {sms} }}") as engine:
+        assert 0 < answer(engine, rows(1))[0, 0] <= sms
+
+
+@GPU
+def test_more_multiprocessors_than_there_are(torch: Any, tmp_path: Path) -> None:
+    there = torch.cuda.get_device_properties(0).multi_processor_count
+    asked = running(tmp_path, SEEN, "spread", profile=f"  spread {{ sms = {there + 1} }}")
+    with pytest.raises(LoadError, match=rf"spread.*cuda:0 has {there} multiprocessors"), asked:
+        pass
+
 
 AWAY = """
     def away(*, x):

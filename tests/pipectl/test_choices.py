@@ -3,8 +3,9 @@
 from typing import Any
 
 from executor.trace import Recorder, RouteRecord
+from pipectl.answer import Answer
 from pipectl.choices import SHOWN, Choices
-from pipectl.outputs import Answer, record
+from pipectl.outputs import record
 from pipectl.runner import Done
 
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from backends.values import Ragged
+from pipectl.answer import Answer, Failure
 from pipectl.encode import to_cell, to_json, to_line
 from pipectl.errors import OptionError, OutputError
-from pipectl.outputs import Answer, Failure, JsonLines, Table, opener
+from pipectl.outputs import JsonLines, Table, opener
 from tests.pipectl.ports import output
 
 FAILED = Answer(1, "b", failure=Failure("it broke", "INTERNAL", "p.n", retryable=True))

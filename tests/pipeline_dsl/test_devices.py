@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,10 @@ import pytest
 from pipeline_dsl.check import Options
 from pipeline_dsl.compile import check_text, compile_text
 from pipeline_dsl.diagnostics import CompileError
+from pipeline_dsl.graph_text import streams_of
+from pipeline_dsl.graph_text.palette import colours
 from pipeline_dsl.plan import DeviceOverride, Gpu, Hardware, Plan, device_of
+from pipeline_dsl.plan_text import plan_text
 from pipeline_dsl.planning.devices import resolve
 
 IDLE = Gpu("G", 100)
@@ -119,6 +123,52 @@ class TestSimulated:
     def test_it_is_a_device_as_others(self) -> None:
         (one, *_) = planned(Options(device="sim")).pipelines["p"].device_streams
         assert (one.device, one.streams, one.edges) == ("sim:0", 1, 3)
+
+
+class TestMultiprocessors:
+    """`sms`: streams of a partition, where there are multiprocessors."""
+
+    TEXT = PROGRAM + "profile part extends gpu { a { sms = 16 }, p.r { sms = 8 } }\n"
+
+    def plan(self, device: DeviceOverride = "", profile: str = "part") -> Plan:
+        return compile_text(self.TEXT, Options(profile, environ={}, device=device), TWO)
+
+    def test_they_are_a_stage_s_or_a_call_s(self) -> None:
+        assert {s.name: s.sms for s in self.plan().stages} == {"words": 0, "a": 16, "p.r": 8, "c": 0}
+        assert {s.name: s.sms for s in self.plan("sim").stages} == {"words": 0, "a": 16, "p.r": 8, "c": 0}
+        assert not any("sms" in s.extra for s in self.plan().stages)
+
+    def test_the_host_has_none(self) -> None:
+        assert {s.sms for s in self.plan("cpu").stages} == {0}
+        apart = self.TEXT.replace("sms = 16", "sms = 16, isolate = process")
+        assert compile_text(apart, Options("part", environ={}), TWO).stages[1].sms == 0
+
+    def test_plans_tell(self) -> None:
+        text = plan_text(self.plan())
+        assert "its work is kept to 16 multiprocessors of its GPU, on streams that are not counted below" in text
+        assert re.search(r"p\.l +a\(x = n\) +cuda:0 sms 16 ", text)
+        assert re.search(r"p\.out +c\(x = r\) +cuda:0,1 stream 0 ", text)
+        assert streams_of(self.plan(), "p")["p.l"] == "cuda:0 sms 16"
+        assert colours("cuda:0 sms 16") == colours("cuda:0")
+        assert " sms " not in plan_text(self.plan("cpu")).partition("profile part\n")[0]
+
+    @pytest.mark.parametrize("keys", ["sms = 8", "device = cpu, sms = 8"])
+    def test_a_stage_on_the_host_is_told(self, keys: str) -> None:
+        def told(device: DeviceOverride = "") -> list[str]:
+            text = PROGRAM + f"profile x {{ * {{ device = any }}, a {{ {keys} }} }}\n"
+            text = text if "device" in keys else text.replace("* { device = any }, ", "")
+            found = check_text(text, Options("x", environ={}, device=device))[1].sorted()
+            return [d.message for d in found if d.code == "W0601"]
+
+        assert told() == ["`sms` has no effect: `a` is on the host"]
+        assert told("sim") == told("cpu") == []
+
+    @pytest.mark.parametrize(
+        "block", ["* { sms = 8 }", "a { device = any, sms = 8 }", "* { device = sim }, a { sms = 8 }"]
+    )
+    def test_what_may_be_on_a_gpu_is_not(self, block: str) -> None:
+        text = PROGRAM + f"profile x {{ {block} }}\n"
+        assert "W0601" not in {d.code for d in check_text(text, Options("x", environ={}))[1].sorted()}
 
 
 class TestDeviceOf:

@@ -205,6 +205,7 @@ class TestPlans:
             "timeout = 5ms",
             "priority = 1",
             "affine = true",
+            "sms = 16",
             "limit { resource.bus = 1 }",
             "batching { max = 8 }",
             "batching { delay = 1ms }",
@@ -290,6 +291,9 @@ class TestSettings:
     def test_a_wish_that_can_not_be_granted_says_why(self) -> None:
         plan = planned(DIAMOND, "  a { fuse = [b, c] }\n  c { device = cpu }")
         assert said(plan)[1:] == ["p.h does not run as one with `c`: `c` is on the host"]
+        plan = planned(DIAMOND, "  a { fuse = [b, c] }\n  c { sms = 16 }")
+        why = "`c` is kept to some multiprocessors (`sms`), which no captured graph is known to keep"
+        assert said(plan)[1:] == [f"p.h does not run as one with `c`: {why}"]
         plan = planned(DIAMOND, "  a { fuse = [c] }\n  c { batching { max = 2 } }")
         assert said(plan) == [
             "p.h does not run as one with `c`: they are not entered with the same values, or take other batches"

@@ -3,7 +3,6 @@
     driver(0)        the `Driver` of `cuda:0`, for an `Accelerator`
     check_current    whether a stage left device and stream as they were
     misplaced        why a value is not the device tensor that a stage promised
-    Partition        streams on some of the multiprocessors
 
 What was run on a GPU, and what was not, is in docs/gpu.md.
 """
@@ -15,9 +14,8 @@ from backends.device.driver import CurrentChanged
 from .driver import CudaDriver
 from .foreign import misplaced, place
 from .guard import check_current
-from .partition import Partition
 
-__all__ = ["CudaDriver", "CurrentChanged", "Partition", "check_current", "driver", "misplaced", "place"]
+__all__ = ["CudaDriver", "CurrentChanged", "check_current", "driver", "misplaced", "place"]
 
 
 def driver(index: int) -> CudaDriver:

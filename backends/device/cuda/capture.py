@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from typing import Any
 
 from .memory import Private
@@ -14,11 +15,15 @@ _here = threading.local()
 class CudaGraph:
     """What was captured, and the memory that it works in: keep it until its last replay has ended."""
 
-    __slots__ = ("cupy", "memory")
+    __slots__ = ("_spent", "cupy", "memory")
 
-    def __init__(self, cupy_graph: Any, memory: Private) -> None:
+    def __init__(self, cupy_graph: Any, memory: Private, spent: deque[Private]) -> None:
         self.cupy = cupy_graph
         self.memory = memory
+        self._spent = spent
+
+    def __del__(self) -> None:
+        self._spent.append(self.memory)
 
 
 class Captures:
@@ -29,6 +34,9 @@ class Captures:
         self._index = index
         self._lock = threading.Lock()
         self._under_way = 0
+        self._spent: deque[Private] = deque()
+        """Memory of graphs that are gone. torch ends the process if one of its pools goes while another one is in use
+        for a capture, so they go when none is."""
 
     @property
     def any(self) -> bool:
@@ -48,13 +56,30 @@ class Captures:
         captures already."""
         if self.mine():
             raise RuntimeError("a thread can capture one graph at a time")
+        self.tidy()
         memory = Private(self._cupy, self._index)
-        # Relaxed: the pool may have to grow, and other threads go on allocating and asking for events meanwhile.
-        stream.cupy.begin_capture(self._cupy.cuda.runtime.streamCaptureModeRelaxed)
-        _here.stream, _here.memory = stream, memory
         with self._lock:
             self._under_way += 1
-        memory.begin()
+        try:
+            memory.begin()
+            # Relaxed: the pool may have to grow, and other threads go on allocating and asking for events meanwhile.
+            stream.cupy.begin_capture(self._cupy.cuda.runtime.streamCaptureModeRelaxed)
+        except BaseException:
+            self._ended(memory)
+            self._spent.append(memory)
+            raise
+        _here.stream, _here.memory = stream, memory
+
+    def tidy(self) -> None:
+        """Let the memory of graphs that are gone go, unless some thread captures."""
+        with self._lock:
+            if not self._under_way:
+                self._spent.clear()
+
+    def _ended(self, memory: Private) -> None:
+        memory.end()
+        with self._lock:
+            self._under_way -= 1
 
     def end(self, stream: CudaStream) -> CudaGraph:
         """The graph, ready to be launched. RuntimeError if something was not allowed; nothing is captured any more in
@@ -63,11 +88,12 @@ class Captures:
             raise RuntimeError(f"a capture ends on the stream and in the thread that it began in, not on {stream}")
         memory = _here.memory
         _here.stream = _here.memory = None
-        with self._lock:
-            self._under_way -= 1
         try:
-            graph = stream.cupy.end_capture()
+            made = CudaGraph(stream.cupy.end_capture(), memory, self._spent)
+        except BaseException:
+            self._spent.append(memory)
+            raise
         finally:
-            memory.end()
-        graph.upload(stream.cupy)
-        return CudaGraph(graph, memory)
+            self._ended(memory)
+        made.cupy.upload(stream.cupy)
+        return made

@@ -19,6 +19,7 @@ from .guard import check_current
 from .health import Health, guarded
 from .memory import Memory, install, uninstall
 from .opening import opened
+from .partition import Partitions
 from .pinned import Pinned
 from .streams import CudaStream, Current, Streams, is_current
 
@@ -37,6 +38,7 @@ class CudaDriver:
         self._events = Events(self.xp)
         self._captures = Captures(self.xp, index)
         self._peers = Peers(self._runtime, index)
+        self._partitions = Partitions(self)
         with self.here():
             self._pool = install(self.xp, self.streams)
             self._pinned = Pinned(self.xp)
@@ -61,6 +63,10 @@ class CudaDriver:
     def open_stream(self, high_priority: bool) -> CudaStream:
         with self.here():
             return self.streams.open(high_priority)
+
+    @guarded
+    def open_partition_stream(self, sms: int) -> CudaStream:
+        return self._partitions.of(sms).open_stream()
 
     @guarded
     def current(self, stream: CudaStream) -> AbstractContextManager[Any]:
@@ -202,6 +208,7 @@ class CudaDriver:
         if self._captures.any:
             return
         with self.here():
+            self._captures.tidy()
             self._pool.trim()
             self._pinned.trim()
 
@@ -225,10 +232,12 @@ class CudaDriver:
     def close(self) -> None:
         if self.health.lost is None:
             with self.here():
+                self._captures.tidy()
                 self._pool.trim()
                 self._pinned.trim()
         uninstall(self._pool)
         self.streams.close()
+        self._partitions.close()
 
 
 class _Device:

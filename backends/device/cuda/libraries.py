@@ -1,8 +1,10 @@
-"""CuPy, imported when a device is opened, and torch, used only where something else loaded it."""
+"""CuPy, imported when a device is opened, and torch, used where something else loaded it or nothing else will do."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from importlib import import_module
 from typing import Any
 
 _torch: Any = None
@@ -30,6 +32,13 @@ def torch() -> Any:
         module.cuda.init()
         _torch = module
     return _torch
+
+
+def loaded_torch() -> Any:
+    """torch, imported now if it was not; None where it is missing or can not use a GPU."""
+    with contextlib.suppress(ImportError):
+        import_module("torch")
+    return torch()
 
 
 def raw_stream(torch: Any, index: int) -> int:

@@ -47,6 +47,23 @@ class Memory:
         self.pointer = None
 
 
+class TorchMemory:
+    """What CuPy's pointers to memory of torch's pool keep alive; the memory goes back when nothing does any more.
+
+    CuPy's allocator of Python functions would do the same, but it forgets how to free what a collector finds in a
+    cycle, as the arrays of a stage that raised often are: that memory would never come back."""
+
+    __slots__ = ("_address", "_torch")
+
+    def __init__(self, torch: Any, address: int) -> None:
+        self._torch = torch
+        self._address = address
+
+    def __del__(self) -> None:
+        with suppress(AttributeError, TypeError):  # at the interpreter's end torch may be half gone
+            self._torch.cuda.caching_allocator_delete(self._address)
+
+
 class Private:
     """Memory of one captured graph."""
 
@@ -77,30 +94,25 @@ class Pool:
         self.streams = streams
         self.index = streams.index
         self._of_cupy = cupy.get_default_memory_pool()
-        self._torch: Any = None
-        self._of_torch = cupy.cuda.PythonFunctionAllocator(self._torch_allocate, self._torch_free)
 
     def allocate(self, nbytes: int) -> Any:
         """A MemoryPointer for work on the calling thread's current stream, which is one of this device. MemoryError,
         or the library's own error where memory is short."""
         if not nbytes:
             return empty_pointer(self.cupy, self.index)
-        if libraries.torch() is not None:
-            return self._of_torch.malloc(nbytes)
+        torch = libraries.torch()
+        if torch is not None:
+            return self._of_torch(torch, nbytes)
         private = getattr(_here, "private", None)
         return (self._of_cupy if private is None else private.of_cupy).malloc(nbytes)
 
-    def _torch_allocate(self, nbytes: int, index: int) -> int:
-        torch = libraries.torch()
-        address = int(self.cupy.cuda.get_current_stream(index).ptr)
-        if libraries.raw_stream(torch, index) != address:
-            self._agree(torch, index, address)
-        self._torch = torch
-        return int(torch.cuda.caching_allocator_alloc(nbytes, index, address))
-
-    def _torch_free(self, address: int, _: int) -> None:
-        with suppress(AttributeError, TypeError):  # at the interpreter's end torch may be half gone
-            self._torch.cuda.caching_allocator_delete(address)
+    def _of_torch(self, torch: Any, nbytes: int) -> Any:
+        cuda, index = self.cupy.cuda, self.index
+        stream = int(cuda.get_current_stream(index).ptr)
+        if libraries.raw_stream(torch, index) != stream:
+            self._agree(torch, index, stream)
+        address = int(torch.cuda.caching_allocator_alloc(nbytes, index, stream))
+        return cuda.MemoryPointer(cuda.UnownedMemory(address, nbytes, TorchMemory(torch, address), index), 0)
 
     def _agree(self, torch: Any, index: int, address: int) -> None:
         """The two libraries' current streams differ. If torch was loaded while ours was current it has not been told;

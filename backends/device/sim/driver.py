@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backends.device.driver import DeviceLost, Driver
+from backends.device.driver import DeviceLost, Driver, partition_refused
 from backends.values import Array
 
 from .data import SimData
@@ -56,6 +56,14 @@ class SimDriver:
         with self.simulation.lock:
             self._alive()
             return SimStream(self, self.simulation.number_of_stream())
+
+    def open_partition_stream(self, sms: int) -> SimStream:
+        there = self.simulation.settings.multiprocessors
+        if not 0 < sms <= there:
+            raise partition_refused(self.name, sms, there)
+        with self.simulation.lock:
+            self._alive()
+            return SimStream(self, self.simulation.number_of_stream(), sms)
 
     @contextmanager
     def current(self, stream: SimStream) -> Iterator[None]:
@@ -133,10 +141,16 @@ class SimDriver:
         except RaceError as error:
             raise simulation.found(error) from None
         op.lives = [data.life for data in (*reads, *writes) if data.size]
-        op.cost = simulation.settings.launch_cost + nbytes / self.speed
+        op.cost = simulation.settings.launch_cost + nbytes / self._speed_of(stream, work)
         work.begin()
         op.run = work.end
         self._enqueue(op)
+
+    def _speed_of(self, stream: SimStream, work: Work) -> float:
+        """Bytes per second of an op: what copies to and from the host takes no multiprocessors."""
+        if not stream.sms or isinstance(work, Upload | Download):
+            return self.speed
+        return self.speed * stream.sms / self.simulation.settings.multiprocessors
 
     def _enqueue(self, op: Op) -> None:
         self.launched += 1
@@ -285,11 +299,11 @@ class SimDriver:
                 raise RuntimeError(f"{stream} is captured: copies from the host are not part of graphs here")
             found = self.simulation.slabs.of(source)
             if found is None:
-                self._issue(stream, "upload", Upload(target, source, np.array(source)), [target], [])
+                self._issue(stream, "upload", Upload(self.simulation, target, source, np.array(source)), [target], [])
                 return
             life, low, high = found
             actual, ideal = over(life, source, low)
-            work = Upload(target, actual, expected(life, source, low, high))
+            work = Upload(self.simulation, target, actual, expected(life, source, low, high))
             self._issue(stream, "upload", work, [target], [SimData(actual, ideal, life, (low, high))])
 
     def download(self, stream: SimStream, target: Array, source: SimData) -> None:

@@ -96,7 +96,7 @@ class Life:
                 where = f"bytes {segment.low} to {segment.high} of {self}"
                 raise RaceError(f"{op} reads {where}, which nobody wrote; write them, or read fewer rows")
             writer = segment.writer
-            if writer is not None and clock.get(writer.number, 0) < writer.tick:
+            if writer is not None and not _behind(clock, writer):
                 raise _unordered(op, "reads", self, segment, writer, "wrote")
             if note:
                 segment.readers[op.number] = op
@@ -109,10 +109,10 @@ class Life:
         touched = self._at(low, high)
         for segment in touched:
             writer = segment.writer
-            if writer is not None and clock.get(writer.number, 0) < writer.tick:
+            if writer is not None and not _behind(clock, writer):
                 raise _unordered(op, "writes", self, segment, writer, "wrote")
             for reader in segment.readers.values():
-                if clock.get(reader.number, 0) < reader.tick:
+                if not _behind(clock, reader):
                     raise _unordered(op, "writes", self, segment, reader, "reads" if segment.written else "used")
         if not touched:
             return
@@ -134,7 +134,7 @@ class Life:
 
     def unordered(self, clock: dict[int, int]) -> Op | None:
         """A use that `clock` is not behind."""
-        return next((op for op in self.uses().values() if clock.get(op.number, 0) < op.tick), None)
+        return next((op for op in self.uses().values() if not _behind(clock, op)), None)
 
     def _at(self, low: int, high: int) -> list[Segment]:
         """The segments of these bytes, cut where the range begins and ends."""
@@ -174,6 +174,12 @@ class Life:
     def poison(self) -> None:
         """Make the content undefined: what still needs it is wrong from here on."""
         self.chunk.actual.fill(POISON)
+
+
+def _behind(clock: dict[int, int], use: Op) -> bool:
+    """Whether nothing that comes behind a clock can meet a use: it has ended by then, or never will, as what was under
+    way on a device that is lost."""
+    return clock.get(use.number, 0) >= use.tick or use.stream.driver.lost is not None
 
 
 def _unordered(op: Op, does: str, life: Life, segment: Segment, other: Op, did: str) -> RaceError:

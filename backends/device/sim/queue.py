@@ -53,13 +53,17 @@ class Op:
 class SimStream:
     """One stream: ops that have not run yet, in order."""
 
-    __slots__ = ("capture", "clock", "driver", "host", "last", "number", "place", "queue", "tick", "time", "waits")
+    __slots__ = (
+        *("capture", "clock", "driver", "host", "last", "number", "place", "queue", "sms", "tick", "time", "waits"),
+    )
 
-    def __init__(self, driver: SimDriver, number: int) -> None:
+    def __init__(self, driver: SimDriver, number: int, sms: int = 0) -> None:
         self.driver = driver
         self.number = number
         """Unique in its simulation, from 1 on."""
         self.place = driver.name
+        self.sms = sms
+        """Multiprocessors that its work is kept to; 0: all."""
         self.queue: deque[Op] = deque()
         self.clock: Clock = {number: 0}
         self.tick = 0

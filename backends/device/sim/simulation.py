@@ -42,6 +42,8 @@ class Settings:
     """Bytes per second of each device; the last one stands for all further ones."""
     launch_cost: float = 5e-6
     """Seconds of a device for each op."""
+    multiprocessors: int = 128
+    """Of each device; work in a partition takes as much longer as it has fewer of them."""
     memory: int = 1 << 32
     """Bytes of each device."""
     host_orders: HostOrders = "waits"

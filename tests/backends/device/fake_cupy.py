@@ -71,6 +71,7 @@ class World:
     def __init__(self, devices: int = 2, capacity: int = 1 << 24, peers: bool = True) -> None:
         self.devices, self.capacity, self.peers = devices, capacity, peers
         self.driver_version = 13000
+        self.multiprocessors = 132
         self.fails: dict[str, int] = {}
         """Status that a call of the runtime ends with, by its name."""
         self.poisoned: dict[int, int] = {}
@@ -393,6 +394,7 @@ def _runtime(world: World) -> Any:
         memGetInfo=mem_info,
         eventQuery=query,
         driverGetVersion=lambda: world.driver_version,
+        deviceGetAttribute=lambda number, device: {16: world.multiprocessors}[number],
         deviceCanAccessPeer=lambda device, other: int(world.peers and device != other),
         deviceEnablePeerAccess=enable_peer,
         memcpyPeerAsync=peer_copy,
@@ -483,9 +485,11 @@ def _memory(world: World, cupy: Any) -> None:
         def __init__(self, size: int, malloc: Any, free: Any) -> None:
             self.size, self.device_id, self._free = size, world.device, free
             self.ptr = malloc(size, world.device)
+            self._found = weakref.ref(self, lambda _: None)
 
         def __del__(self) -> None:
-            if getattr(self, "ptr", 0):
+            """What a collector finds in a cycle has lost its function by then, and its memory is never given back."""
+            if getattr(self, "ptr", 0) and self._found() is not None:
                 self._free(self.ptr, self.device_id)
 
     class PythonFunctionAllocator:

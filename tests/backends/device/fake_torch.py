@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import types
-from typing import Any
+from typing import Any, ClassVar
 
 from .fake_cupy import StreamState, World
 
@@ -75,12 +75,28 @@ def make(world: World) -> types.ModuleType:
                 while addresses:
                     world.free(addresses.pop())
 
+    in_use: list[Any] = []
+
+    class MemPool:
+        alive: ClassVar[list[int]] = []
+        ended_the_process: ClassVar[list[str]] = []
+
+        def __init__(self) -> None:
+            self.alive.append(id(self))
+
+        def __del__(self) -> None:
+            self.alive.remove(id(self))
+            if in_use:  # what torch asserts here is raised in a destructor
+                self.ended_the_process.append("a pool went while memory was allocated from another one")
+
     @contextlib.contextmanager
     def use_mem_pool(pool: Any, index: int) -> Any:
-        here.pool = pool
+        here.pool = id(pool)
+        in_use.append(here.pool)
         try:
             yield
         finally:
+            in_use.remove(here.pool)
             here.pool = None
 
     def set_device(index: int) -> None:
@@ -104,7 +120,7 @@ def make(world: World) -> types.ModuleType:
         memory_allocated=allocated,
         memory_reserved=lambda i: allocated(i) + sum(k[2] * len(a) for k, a in idle.items() if k[0] == i),
         empty_cache=empty_cache,
-        MemPool=object,
+        MemPool=MemPool,
         use_mem_pool=use_mem_pool,
     )
     return torch

@@ -97,3 +97,46 @@ def test_a_lost_device_says_so_to_everyone(device):
     del x
     assert device.live_bytes == 0
     assert not device.sweep()
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_lost_device_holds_nothing_of_another(recorded, asked):
+    """What it was reading when it was lost goes back to its own device, and the other one works on."""
+    simulation = Simulation(host_orders="none")
+    lost, well = simulation.accelerator(0), simulation.accelerator(1)
+    lane = lost.in_lane(0)
+    source = well.upload(np.arange(4, dtype=np.int32))
+    simulation.driver(0).fail_op = simulation.driver(0).launched + 1
+    moved = lost.transfer(source, lane)
+    event = lane.record() if recorded else None
+    simulation.run_all()
+    if asked:
+        with pytest.raises(DeviceLost):
+            lane.synchronize()
+    del source, moved, event
+    lost.sweep()
+    well.sweep()
+    assert simulation.leaks() == []
+    landing = well.download(well.upload(np.full(4, 7, np.int32)))
+    landing.event.synchronize()
+    assert landing.array.tolist() == [7] * 4
+    simulation.check()
+
+
+def test_host_memory_that_a_lost_device_would_have_copied_serves_others():
+    simulation = Simulation(order="late", host_orders="none")
+    lost, well = simulation.accelerator(0), simulation.accelerator(1)
+    lane = lost.in_lane(0)
+    simulation.driver(0).fail_op = simulation.driver(0).launched + 1
+    held = [lost.upload(np.arange(4, dtype=np.int32), lane) for _ in range(2)]
+    event = lane.record()
+    with pytest.raises(DeviceLost):
+        event.synchronize()
+    del held
+    lost.sweep()
+    landings = [well.download(well.upload(np.full(4, i, np.int32))) for i in range(3)]
+    for i, landing in enumerate(landings):
+        landing.event.synchronize()
+        assert landing.array.tolist() == [i] * 4
+    simulation.check()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
+from importlib.util import spec_from_loader
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 
 from backends.base import BackendError
 from backends.device import Accelerator
-from backends.device.cuda import CurrentChanged, Partition, check_current, driver, libraries, misplaced
+from backends.device.cuda import CurrentChanged, check_current, driver, libraries, misplaced
 from tests.backends.device import fake_torch
 from tests.backends.device.cuda_fixtures import fake_gpus, finish, got, put
 from tests.backends.device.fake_cupy import World
@@ -144,6 +146,19 @@ def test_an_array_keeps_its_memory_however_long_it_lives(shared: World):
     assert got(gpu, stream, data).tolist() == [0, 1, 2]
 
 
+def test_memory_of_an_array_in_a_cycle_comes_back(shared: World):
+    """As of the frames of a stage that raised."""
+    gpu, torch = driver(0), libraries.torch()
+    stream = gpu.open_stream(False)
+    with gpu.current(stream):
+        cycle: list[object] = [gpu.xp.ndarray((256,), np.int32)]
+    cycle.append(cycle)
+    assert torch.cuda.memory_allocated(0) == 1024
+    del cycle
+    gc.collect()
+    assert torch.cuda.memory_allocated(0) == 0
+
+
 def test_memory_that_is_freed_on_another_stream_waits_for_it(world: World):
     gpu = driver(0)
     home, other = gpu.open_stream(False), gpu.open_stream(False)
@@ -218,6 +233,33 @@ def test_a_capture_that_fails_leaves_nothing_behind(world: World):
         gpu.end_capture(stream)
     assert not gpu._captures.any
     gpu.pinned(64 << 20)
+    gpu.begin_capture(stream)
+    gpu.end_capture(stream)
+
+
+def test_a_graph_that_is_dropped_during_a_capture_keeps_its_pool_until_that_has_ended(shared: World):
+    gpu, pools = driver(0), libraries.torch().cuda.MemPool
+    one, two = gpu.open_stream(False), gpu.open_stream(False)
+    gpu.begin_capture(one)
+    graph = gpu.end_capture(one)
+    gpu.begin_capture(two)
+    del graph
+    gc.collect()
+    assert len(pools.alive) == 2
+    kept = gpu.end_capture(two)
+    gpu.trim()
+    assert len(pools.alive) == 1
+    assert pools.ended_the_process == []
+    gpu.replay(kept, two)
+
+
+def test_a_capture_that_can_not_begin_leaves_nothing_behind(world: World):
+    gpu = driver(0)
+    stream = gpu.open_stream(False)
+    world.fails["streamBeginCapture"] = 801
+    with pytest.raises(RuntimeError, match="not supported"):
+        gpu.begin_capture(stream)
+    world.fails.clear()
     gpu.begin_capture(stream)
     gpu.end_capture(stream)
 
@@ -381,31 +423,101 @@ def test_an_array_of_another_device(world: World):
 # ---- partitions
 
 
-def test_streams_of_a_partition(shared: World, monkeypatch):
-    gpu, torch = driver(0), libraries.torch()
-    asked = []
+@pytest.fixture
+def green(shared: World, monkeypatch) -> list[dict[str, int]]:
+    """What torch's green contexts were asked for; each has the streams of a pool of its own."""
+    asked: list[dict[str, int]] = []
 
     class GreenContext:
         @staticmethod
-        def create(**what):
+        def create(**what: int) -> object:
             asked.append(what)
             if what["num_sms"] > 64:
                 raise RuntimeError("not enough\nmultiprocessors")
-            return SimpleNamespace(Stream=lambda: torch.cuda.Stream(0))
+            return SimpleNamespace(Stream=lambda: libraries.torch().cuda.Stream(what["device_id"], -what["num_sms"]))
 
     contexts = SimpleNamespace(GreenContext=GreenContext)
     monkeypatch.setitem(sys.modules, "torch.cuda", SimpleNamespace(green_contexts=contexts))
-    part = Partition(gpu, 16)
-    stream = part.open_stream()
-    assert asked == [{"num_sms": 16, "device_id": 0}]
-    _, data = put(gpu, stream, np.arange(3, dtype=np.int32))
-    assert got(gpu, stream, data).tolist() == [0, 1, 2]
-    with pytest.raises(BackendError, match="500 multiprocessors of cuda:0 can not be set aside: not enough multiproc"):
-        Partition(gpu, 500)
+    return asked
 
 
-def test_no_partition_without_torch(world: World):
-    with pytest.raises(BackendError, match="can not be set aside without torch"):
-        Partition(driver(0), 16)
-    with pytest.raises(BackendError, match="at least one"):
-        Partition(driver(0), 0)
+def test_streams_of_one_size_share_a_partition(green: list[dict[str, int]]):
+    gpu = driver(1)
+    one, two, other = gpu.open_partition_stream(16), gpu.open_partition_stream(16), gpu.open_partition_stream(32)
+    assert green == [{"num_sms": 16, "device_id": 1}, {"num_sms": 32, "device_id": 1}]
+    assert len({one.address, two.address, other.address}) == 3
+    _, data = put(gpu, one, np.arange(3, dtype=np.int32))
+    assert got(gpu, one, data).tolist() == [0, 1, 2]
+    gpu.close()
+    gpu.open_partition_stream(16)
+    assert len(green) == 3
+
+
+def test_instances_share_streams_before_torch_gives_one_out_twice(green: list[dict[str, int]]):
+    device = Accelerator(driver(0))
+    streams = [device.partition_stream(16) for _ in range(70)]
+    assert len(green) == 1
+    assert len(set(streams)) == len({s.address for s in streams}) == 16
+    assert streams[16:32] == streams[:16]
+    assert device.partition_stream(8) not in streams
+
+
+@pytest.mark.parametrize("sms", [0, -8, 133])
+def test_more_multiprocessors_than_there_are(green: list[dict[str, int]], sms: int):
+    with pytest.raises(BackendError, match=f"`sms = {sms}`: cuda:0 has 132 multiprocessors") as caught:
+        driver(0).open_partition_stream(sms)
+    assert caught.value.hint == "write a number from 1 to 132, or leave `sms` out"
+    assert not green
+
+
+def test_what_torch_says_is_told_and_nothing_is_kept(green: list[dict[str, int]]):
+    device = Accelerator(driver(0))
+    for _ in range(2):
+        with pytest.raises(BackendError, match="`sms = 100` on cuda:0: not enough multiprocessors"):
+            device.partition_stream(100)
+    assert device.partition_stream(16) is not device.partition_stream(16)
+
+
+def test_contexts_of_a_torch_that_gives_no_streams(green: list[dict[str, int]], monkeypatch):
+    contexts = sys.modules["torch.cuda"].green_contexts
+    monkeypatch.setattr(contexts.GreenContext, "create", lambda **_: object())
+    with pytest.raises(BackendError, match=r"torch 2.11.0 has no green contexts with streams"):
+        driver(0).open_partition_stream(16)
+    monkeypatch.setitem(sys.modules, "torch.cuda", SimpleNamespace())
+    with pytest.raises(BackendError, match=r"torch 2.11.0 has no green contexts with streams"):
+        driver(0).open_partition_stream(16)
+
+
+def test_no_partition_without_torch(world: World, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(BackendError, match="`sms = 16` on cuda:0 needs a torch that can use this GPU"):
+        driver(0).open_partition_stream(16)
+
+
+def test_torch_is_loaded_where_a_partition_needs_it(world: World, monkeypatch):
+    class Finder:
+        @staticmethod
+        def find_spec(name: str, *_: object) -> object:
+            return spec_from_loader(name, Finder) if name == "torch" else None
+
+        @staticmethod
+        def create_module(spec: object) -> object:
+            return fake_torch.make(world)
+
+        @staticmethod
+        def exec_module(module: object) -> None:
+            made = SimpleNamespace(Stream=lambda: module.cuda.Stream(0))
+            context = SimpleNamespace(create=lambda **_: made)
+            contexts = SimpleNamespace(green_contexts=SimpleNamespace(GreenContext=context))
+            monkeypatch.setitem(sys.modules, "torch.cuda", contexts)
+
+    gpu = driver(0)
+    before = gpu.open_stream(False)
+    monkeypatch.setattr(sys, "meta_path", [Finder, *sys.meta_path])
+    monkeypatch.setitem(sys.modules, "torch", None)  # what is imported in its place goes behind the test
+    del sys.modules["torch"]
+    stream = gpu.open_partition_stream(16)
+    for each in (before, stream):
+        memory, data = put(gpu, each, np.arange(3, dtype=np.int32))
+        assert got(gpu, each, data).tolist() == [0, 1, 2]
+        gpu.free(memory, each)

@@ -28,6 +28,7 @@ CALLS = {
     "cuda.graph.Graph.upload": "stream",
     "cuda.runtime.memcpyPeerAsync": "dst dstDevice src srcDevice size stream",
     "cuda.runtime.deviceCanAccessPeer": "device peerDevice",
+    "cuda.runtime.deviceGetAttribute": "attrib device",
 }
 
 

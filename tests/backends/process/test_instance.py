@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from backends.base import BackendError, Batch, Instance, InstanceConfig, StageDied
+from backends.ipc.segments import SMALLEST
 from backends.process import Limits, ProcessInstance, RestartPolicy, StageError, load_isolated
-from backends.process.segments import SMALLEST
 from backends.process.worker import Launch
 from backends.values import InvalidInput, Ragged
 from pipeline_dsl.dtypes import DTYPES

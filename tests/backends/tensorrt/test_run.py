@@ -63,6 +63,12 @@ def test_dtypes(gpu, backend, tmp_path, kind):
     np.testing.assert_array_equal(read(gpu, y), x)
 
 
+def test_what_it_does_by_itself_is_on_the_stream_that_it_is_given(gpu, backend, tmp_path):
+    stream = gpu.partition_stream(16)
+    instance = backend.load(planned(doubling(tmp_path / "m.onnx")), replace(CUDA, stream=stream))
+    assert instance._stream is stream
+
+
 def test_nothing_runs_before_somebody_waits(gpu, backend, tmp_path):
     instance, stream = backend.load(planned(doubling(tmp_path / "m.onnx")), CUDA), gpu.stream()
     ran = stream.handle.ran

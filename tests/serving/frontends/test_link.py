@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backends.process.segments import SMALLEST
+from backends.ipc.segments import SMALLEST
 from executor.errors import Overloaded, StageFailed
 from serving.access import ANYONE, STRANGER, Caller
 from serving.errors import InvalidArgument, PermissionDenied, RequestError, TooLarge

@@ -1,6 +1,6 @@
 """Back-off and breaker, as a function of time."""
 
-from backends.process import RestartPolicy
+from backends.ipc.restarts import RestartPolicy
 
 
 def test_back_off_doubles_to_the_longest():

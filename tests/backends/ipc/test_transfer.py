@@ -4,9 +4,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from backends.process.messages import INLINE, Blobs, Dense, Flat, Objects
-from backends.process.segments import Arena, Attached, Region
-from backends.process.transfer import ValueReader, ValueWriter
+from backends.ipc.encoded import INLINE, Blobs, Dense, Flat, Objects
+from backends.ipc.segments import Arena, Attached, Region
+from backends.ipc.transfer import ValueReader, ValueWriter
 from backends.values import Ragged
 from pipeline_dsl.dtypes import DTYPES
 

@@ -12,10 +12,7 @@ _THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 _PACKAGES = str(Path(__file__).resolve().parents[2])
 
 
-CHILD = "backends.process.child"
-
-
-def spawn(fd: int, output: int, threads: int, module: str = CHILD) -> subprocess.Popen[bytes]:
+def spawn(module: str, fd: int, output: int, threads: int) -> subprocess.Popen[bytes]:
     """`module` on the socket `fd`, in a session of its own, writing to `output`. OSError if the system refuses.
 
     A new interpreter, not a fork: the parent has threads. `-P`: the current folder must not shadow modules."""

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backends.process import segments
-from backends.process.segments import ALIGNMENT, SMALLEST, Arena, Attached, Opened, Region, SegmentError
+from backends.ipc import segments
+from backends.ipc.segments import ALIGNMENT, SMALLEST, Arena, Attached, Opened, Region, SegmentError
 
 
 @pytest.fixture

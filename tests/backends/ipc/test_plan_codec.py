@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backends.base import BackendError
-from backends.process.plan_codec import decode_plan, decode_signature, encode_plan, encode_signature
+from backends.ipc.plan_codec import decode_plan, decode_signature, encode_plan, encode_signature
 from pipeline_dsl.dtypes import DTYPES
 from pipeline_dsl.ir import Bound, Contract, RaggedRule, TensorName
 from pipeline_dsl.plan import (

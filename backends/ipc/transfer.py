@@ -20,7 +20,7 @@ import numpy as np
 from backends.values import Array, Ragged, Value
 from pipeline_dsl.dtypes import DTYPES
 
-from .messages import INLINE, Blobs, Data, Dense, Encoded, Flat, Objects, Packed, Padded, Rows, Same
+from .encoded import INLINE, Blobs, Data, Dense, Encoded, Flat, Objects, Packed, Padded, Rows, Same
 from .segments import Arena, Attached, Region
 
 _BFLOAT16 = "bfloat16"  # numpy's own spelling of it, <V2, would lose the type

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from backends.process.channel import Channel, Closed
+from backends.ipc.channel import Channel, Closed
 
 
 @pytest.fixture
