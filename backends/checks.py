@@ -3,8 +3,9 @@
 `OutputCheck(stage)` is compiled once and called by the executor on each `BatchResult` of any backend: number
 of outputs, form, dtype, rank, rows, sizes that inputs have too, `where` bounds, items of text, None only
 where the type is optional; that arrays of numbers are on the stage's device, and all else on the host. Arrays that are
-not C-contiguous are copied, where they are, and reported; nothing else is ever changed. Outputs of static shape
-take a fast path without a table of sizes. Checks of callers' values are in `inputs`."""
+not C-contiguous are copied, where they are, and reported; arrays are closed for writing, but for those of ragged
+ports; nothing else is ever changed. Outputs of static shape take a fast path without a table of sizes. Checks of
+callers' values are in `inputs`."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ from .convert import TEXT_TYPES, describe, scalar
 from .device import DeviceArray
 from .inputs import check_json
 from .shapes import ROWS, Dims, Mismatch, RaggedDims, Sizes, check_bounds, dims_of, packed_dims
-from .values import Ragged, Value
+from .values import Ragged, Value, set_writable
 
 _ndarray = np.ndarray
 _ARRAYS = (np.ndarray, DeviceArray)
@@ -63,15 +64,16 @@ class OutputCheck:
         says."""
         static = self._static
         if static and len(result.outputs) == len(static):
-            rows = batch.rows
+            lead = (batch.rows,)
             for value, (dtype, has_rows, tail) in zip(result.outputs, static):
                 if (
                     type(value) is not _ndarray
                     or value.dtype is not dtype
-                    or value.shape != ((rows, *tail) if has_rows else tail)
+                    or value.shape != (lead + tail if has_rows else tail)
                     or not value.flags.c_contiguous
                 ):
                     break
+                set_writable(value, False)
             else:
                 return result
         return self._checked(batch, result)
@@ -130,7 +132,10 @@ class OutputCheck:
             check.shape(value, sizes)
         except Mismatch as error:
             raise self._error(port, value, error) from None
-        return self._contiguous(value)
+        value = self._contiguous(value)
+        if type(value) is _ndarray and not port.type.is_ragged:  # else what is padded is cleaned first
+            set_writable(value, False)
+        return value
 
     def _settle(self, outputs: Sequence[Value], sizes: Sizes) -> None:
         """Expressions and bounds, now that all sizes are known."""

@@ -20,7 +20,7 @@ from pipeline_dsl.types import Rest, TensorType
 
 from .convert import array, describe, ragged, scalar
 from .shapes import Dims, Mismatch, RaggedDims, Sizes, check_bounds
-from .values import InvalidInput, Ragged, Value
+from .values import InvalidInput, Ragged, Value, set_writable
 
 _ndarray = np.ndarray
 
@@ -140,9 +140,10 @@ class RequestCheck:
         if given.keys() != self._names:
             _check_names(self._inputs, given)
         sizes: Sizes = {}
-        values = tuple(
-            [check(given[name], sizes) if name in given else _default(port) for name, check, port in self._checks]
-        )
+        found: list[Value] = []
+        for name, check, port in self._checks:
+            found.append(check(given[name], sizes) if name in given else _default(port))
+        values = tuple(found)
         if self._deferred or self._bounds:
             self._settle(given, values, sizes)
         return values, sizes
@@ -217,5 +218,5 @@ def _read_only(value: Any) -> Any:
         flags = value.flags
     if flags.writeable:
         value = value.view()
-        value.setflags(write=False)
+        set_writable(value, False)
     return value

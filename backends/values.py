@@ -11,13 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Lengths = NDArray[np.int64]
+
+set_writable = cast(Callable[[Array, bool], None], np.ndarray.setflags)
+"""Whether an array may be written. By position: a keyword costs as much again."""
 
 SHORT_ROW = 4096
 """Bytes. Rows below it are padded through the packed form: one more copy, but no Python step for each row."""

@@ -56,7 +56,6 @@ class Gathered:
 
 
 _NO_LENGTHS: dict[str, Array] = {}
-_ndarray = np.ndarray
 
 
 class Assembler:
@@ -71,7 +70,8 @@ class Assembler:
         self._plain = len(self._rows) == len(stage.inputs) and all(_is_dense(p) for _, p in self._rows)
         self._join = concatenate if stage.cache is not None else joined
         """Where its values are looked at on the host, they stay there."""
-        self._ragged_out = any(p.type.is_ragged for p in stage.outputs)
+        self.ragged_out = any(p.type.is_ragged for p in stage.outputs)
+        """Outputs must be settled (`outputs`)."""
 
     def rows(self, columns: Sequence[Column | None], binding: Binding, elements: int) -> int:
         """Rows that a cohort brings to a batch."""
@@ -232,20 +232,13 @@ class Assembler:
     # ---- from the backend
 
     def outputs(self, values: Sequence[Value], gathered: Gathered) -> tuple[Value, ...]:
-        """A backend's outputs with ragged ones as `Ragged`, and arrays closed for writing."""
-        if not self._ragged_out:
-            for value in values:
-                if type(value) is _ndarray:
-                    value.setflags(write=False)
-            return tuple(values)
-        made = list(values)
-        for i, port in enumerate(self.stage.outputs):
-            value = made[i]
-            if port.type.is_ragged and value is not None:
-                made[i] = self._settled(port, value, gathered)
-            elif isinstance(value, np.ndarray):
-                value.flags.writeable = False
-        return tuple(made)
+        """A backend's outputs with ragged ones as `Ragged`."""
+        return tuple(
+            [
+                self._settled(port, value, gathered) if port.type.is_ragged and value is not None else value
+                for port, value in zip(self.stage.outputs, values, strict=True)
+            ]
+        )
 
     def _settled(self, port: PortPlan, value: Value, gathered: Gathered) -> Ragged:
         """A ragged output with its real lengths; what is padded holds the port's filler behind them.

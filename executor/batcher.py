@@ -24,18 +24,7 @@ if TYPE_CHECKING:
 class Entry:
     """A cohort that waits at a stage."""
 
-    __slots__ = (
-        "__weakref__",
-        "arrived_ns",
-        "cohort",
-        "deadline_ns",
-        "done",
-        "key",
-        "late",
-        "level",
-        "node",
-        "rows",
-    )
+    __slots__ = ("arrived_ns", "cohort", "deadline_ns", "key", "late", "level", "node", "rows")
 
     def __init__(
         self,
@@ -55,10 +44,13 @@ class Entry:
         self.arrived_ns = arrived_ns
         self.deadline_ns = deadline_ns
         """The earliest of its members, and of the call's own timeout."""
-        self.done = False
-        """It ran, or was given up."""
         self.late = False
         """Past its queue timeout where the policy is to serve it last."""
+
+    @property
+    def part(self) -> tuple[Call, Cohort, int]:
+        """What an instance gets of it."""
+        return self.node, self.cohort, self.arrived_ns
 
 
 class Group(NamedTuple):

@@ -99,11 +99,13 @@ class Layout:
 class Cohort:
     """A layout and one column a port; a column of None is an absent optional."""
 
-    __slots__ = ("columns", "layout")
+    __slots__ = ("__weakref__", "columns", "layout", "served")
 
     def __init__(self, layout: Layout, columns: tuple[Column | None, ...]) -> None:
         self.layout = layout
         self.columns = columns
+        self.served = False
+        """The call that it came to has run for it."""
 
     def __len__(self) -> int:
         return len(self.layout)

@@ -26,6 +26,8 @@ from backends.values import Array, Ragged, Value
 
 Offsets = Sequence[int]
 
+_ARRAYS = (np.ndarray, DeviceArray)
+
 
 class CopySink(Protocol):
     """Where copies are counted; `stats.NodeStats` is one."""
@@ -183,7 +185,7 @@ Column = Items | Stack | Jagged | Same
 
 def size_of(value: Value) -> int:
     """Bytes of tensor data in a value; text and Python scalars count what is cheap to know."""
-    if isinstance(value, np.ndarray | DeviceArray):
+    if isinstance(value, _ARRAYS):
         return int(value.nbytes)
     if isinstance(value, (bytes, str)):
         return len(value)

@@ -12,7 +12,7 @@ from typing import cast
 
 import numpy as np
 
-from backends.values import Array, Ragged, Value
+from backends.values import Array, Ragged, Value, set_writable
 
 from .cohort import Cohort
 from .columns import Column, CopySink, Jagged, Stack
@@ -57,7 +57,7 @@ def _arrays(column: Stack, copies: CopySink) -> list[Value]:
         if part.nbytes < limit:
             copied += part.nbytes
             parts[i] = own = part.copy()
-            own.setflags(write=False)
+            set_writable(own, False)
     if copied:
         copies.copied(copied, "egress")
     return parts

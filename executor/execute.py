@@ -1,6 +1,6 @@
 """Run one group on one instance, so that one bad row fails its own request only.
 
-    entries of a group --gather--> Batch --Instance.execute--> outputs --scatter--> Produced, and Failed
+    parts of a group --gather--> Batch --Instance.execute--> outputs --scatter--> Produced, and Failed
 
 A batch that raises is halved and run again, where the stage allows it and within a retry budget, until only the
 requests at fault are left. A batch whose process died runs again once. Dead rows are cut out before. Nothing here
@@ -21,7 +21,6 @@ from backends.streams import Reader
 from backends.values import InvalidInput, Value
 
 from .assemble import Gathered, scatter
-from .batcher import Entry
 from .budget import RETRY_BURST, RetryBudget
 from .cohort import NEVER, Cohort, Layout
 from .columns import Items
@@ -81,16 +80,15 @@ class Run:
         """Calls that make elements from now on."""
         self.ended_ns = 0
 
-    def run(self, entries: Sequence[Entry]) -> None:
+    def run(self, parts: list[Part]) -> None:
         """Run a group. Does not raise for anything a stage does."""
-        parts: list[Part] = []
         now = self.ended_ns = self.now()
-        for entry in entries:
-            cohort = entry.cohort
-            if entry.deadline_ns > now and cohort.layout.living() is None:
-                parts.append((entry.node, cohort, entry.arrived_ns))
-            elif (left := self._living(entry, now)) is not None:
-                parts.append((entry.node, left, entry.arrived_ns))
+        for node, cohort, enqueued in parts:
+            layout = cohort.layout
+            late = layout.deadline_ns <= now or (node.timeout_ns and enqueued + node.timeout_ns <= now)
+            if late or layout.living() is not None:
+                parts = self._living(parts, now)
+                break
         if not parts:
             return
         if len(parts) > 1:
@@ -112,13 +110,16 @@ class Run:
 
     # ---- before
 
-    def _living(self, entry: Entry, now: int) -> Cohort | None:
-        """The entry's cohort without requests that ended or ran out of time; None if none is left."""
-        cohort = entry.cohort
-        living = self._in_time(entry.node, cohort, entry.arrived_ns, now)
-        stats = self.stage.stats(entry.node.name, self.slot)
-        stats.dropped(len(cohort) - len(living))
-        return cohort.take(living, stats, "dead") if living else None
+    def _living(self, parts: list[Part], now: int) -> list[Part]:
+        """The parts without requests that ended or ran out of time."""
+        left = []
+        for node, cohort, enqueued in parts:
+            living = self._in_time(node, cohort, enqueued, now)
+            stats = self.stage.stats(node.name, self.slot)
+            stats.dropped(len(cohort) - len(living))
+            if living:
+                left.append((node, cohort.take(living, stats, "dead"), enqueued))
+        return left
 
     def _in_time(self, node: Call, cohort: Cohort, enqueued: int, now: int) -> list[int]:
         """Elements whose time is not up; the others fail."""
@@ -159,8 +160,9 @@ class Run:
     def _call(self, gathered: Gathered, parts: list[Part]) -> BatchResult:
         """One call of the instance, its result checked and its ragged outputs made so."""
         result = self._executed(gathered, parts)
-        if result.elements is None:
-            result.outputs = self.stage.assembler.outputs(result.outputs, gathered)
+        assembler = self.stage.assembler
+        if assembler.ragged_out and result.elements is None:
+            result.outputs = assembler.outputs(result.outputs, gathered)
         return result
 
     def _executed(self, gathered: Gathered, parts: list[Part]) -> BatchResult:

@@ -28,6 +28,7 @@ from .element import Element
 from .errors import DeadlineExceeded, Overloaded, StageFailed, StageUnavailable
 from .gpu_time import GpuTime
 from .join import Columns
+from .ledger import Part
 from .node import Call, Edge, Going, Node
 from .order import Order
 from .passage import Passage, Places
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from .execute import Produced, Run
 
 Ends = list[tuple[Element, Outcome]]
-Work = tuple[StageRuntime, Slot, list[Entry]]
+Work = tuple[StageRuntime, Slot, list[Part]]
 """A group and the instance that was taken for it."""
 
 
@@ -199,10 +200,10 @@ class Flow:
             self.internal_error(node, cohort.layout.owners, mistake)
         self._post(passage)
 
-    def _launch(self, stage: StageRuntime, slot: Slot, site: Site, entries: list[Entry]) -> None:
+    def _launch(self, stage: StageRuntime, slot: Slot, site: Site, parts: list[Part]) -> None:
         """Worker: run a group on a device, as far as that can be done without waiting for it."""
         assert self.reaper is not None, "nothing runs on a device"
-        launch = site.run(slot, entries, self.gpu_time)
+        launch = site.run(slot, parts, self.gpu_time)
         with self.lock:
             site.flying += 1
             site.device.flying += 1
@@ -258,31 +259,30 @@ class Flow:
         self.tally.copied(node.name, copies)
         return cohort
 
-    def _execute(self, stage: StageRuntime, slot: Slot, entries: list[Entry]) -> None:
+    def _execute(self, stage: StageRuntime, slot: Slot, parts: list[Part]) -> None:
         """Worker: run a group, hand on what it made, and so on with what is next for this thread."""
-        work: Work | None = (stage, slot, entries)
+        work: Work | None = (stage, slot, parts)
         while work is not None:
             work = self._run(*work)
 
-    def _run(self, stage: StageRuntime, slot: Slot, entries: list[Entry]) -> Work | None:
+    def _run(self, stage: StageRuntime, slot: Slot, parts: list[Part]) -> Work | None:
         """Worker: run a group, hand on what it made; the next group for this thread."""
         run = slot.run
         if self.tap is not None:
-            for entry in entries:
-                cohort = entry.cohort
-                self.tap.entered(entry.node, cohort if self.reaper is None else _on_host(cohort))
+            for node, cohort, _ in parts:
+                self.tap.entered(node, cohort if self.reaper is None else _on_host(cohort))
         site = slot.site
         try:
             if site is None:
-                run.run(entries)
+                run.run(parts)
             else:
-                self._launch(stage, slot, site, entries)
+                self._launch(stage, slot, site, parts)
         except Exception as error:  # ours, not the stage's: no request may hang for it
-            for entry in entries:
-                self.internal_error(entry.node, entry.cohort.layout.owners, error)
-        for entry in entries:
-            entry.done = True
-        entries.clear()  # whoever started this thread holds the list, and what it ran on need not be kept
+            for node, cohort, _ in parts:
+                self.internal_error(node, cohort.layout.owners, error)
+        for _, cohort, _ in parts:
+            cohort.served = True
+        parts.clear()  # whoever started this thread holds the list, and what it ran on need not be kept
         produced = run.produced
         if len(produced) == 1 and not run.failed and not run.begun and self.tap is None and stage.order is None:
             node, layout, columns = produced[0]
@@ -359,14 +359,14 @@ class Flow:
         advanced: bool = False,
     ) -> Work | None:
         """Put cohorts into inboxes and free the slot that made them. From a worker: what to run on with."""
-        entries: list[Entry] = []
+        arrivals: list[tuple[Part, int, Entry | None]] = []
         for node, cohort in ready:
             try:
-                whole = node.stage.entry(node, cohort, now)
-                if whole is not None:
-                    entries.append(whole)
+                rows = node.stage.whole(node, cohort)
+                if rows is not None:  # it need not be an entry unless it waits
+                    arrivals.append(((node, cohort, now), rows, None))
                 else:
-                    entries += self._entries(node, cohort, now)
+                    arrivals += [(entry.part, entry.rows, entry) for entry in self._entries(node, cohort, now)]
             except Exception as error:  # out of memory, mostly: no request may hang for it
                 self.internal_error(node, cohort.layout.owners, error)
         work: Work | None = None
@@ -377,15 +377,16 @@ class Flow:
                 stage.release(slot)
                 if stage.claim is not None and slot.site is None:
                     refused += self._next_in_line(stage.claim, now)
-            for entry in entries:
-                target = entry.node.stage
-                idle = target.idle_slot(entry.rows)
+            for part, rows, entry in arrivals:
+                node, cohort, _ = part
+                target = node.stage
+                idle = target.idle_slot(rows)
                 if idle is None:
-                    refused += self._put(target, entry, now)
-                elif run_on and work is None and idle.thread is None and not entry.node.background:
-                    work = target, idle, [entry]
+                    refused += self._put(target, entry or target.entry(node, cohort, rows, now), now)
+                elif run_on and work is None and idle.thread is None and not node.background:
+                    work = target, idle, [part]
                 else:
-                    (idle.thread or self.workers).put(partial(self._execute, target, idle, [entry]))
+                    (idle.thread or self.workers).put(partial(self._execute, target, idle, [part]))
             if stage is not None and stage.waiting:
                 refused += self._dispatch(stage, now)
             if slot is not None:
@@ -404,7 +405,7 @@ class Flow:
         self.tally.copied(node.name, copies)
         if node.timeout_ns:
             for entry in entries:
-                self.clock.call_at(now + node.timeout_ns, partial(self._call_timeout, ref(entry)))
+                self.clock.call_at(now + node.timeout_ns, partial(self._call_timeout, node, ref(entry.cohort)))
         return entries
 
     def _put(self, stage: StageRuntime, entry: Entry, now: int) -> Ends:
@@ -425,7 +426,8 @@ class Flow:
             late += _all_fail(entry, partial(DeadlineExceeded, "it waited longer than `queue.timeout` allows"))
         while (taken := stage.take(now)) is not None:
             slot, entries = taken
-            (slot.thread or self.workers).put(partial(self._execute, stage, slot, entries))
+            parts = [entry.part for entry in entries]
+            (slot.thread or self.workers).put(partial(self._execute, stage, slot, parts))
         if stage.waiting and (until := stage.wait_until(now)) != NEVER:
             stage.set_timer(until, partial(self._look, stage))
         return late
@@ -452,14 +454,14 @@ class Flow:
 
     # ---- timers
 
-    def _call_timeout(self, waiting: ref[Entry]) -> None:
-        entry = waiting()
-        if entry is not None and not entry.done:
-            text = f"the call's timeout of {entry.node.timeout_ns or 0:,} ns passed"
+    def _call_timeout(self, node: Call, waiting: ref[Cohort]) -> None:
+        cohort = waiting()
+        if cohort is not None and not cohort.served:
+            text = f"the call's timeout of {node.timeout_ns or 0:,} ns passed"
             self.end(
                 [
-                    (o, DeadlineExceeded(text, pipeline=o.pipeline, node=entry.node.name, request_id=o.id))
-                    for o in entry.cohort.layout.owners
+                    (o, DeadlineExceeded(text, pipeline=o.pipeline, node=node.name, request_id=o.id))
+                    for o in cohort.layout.owners
                     if not o.done
                 ]
             )

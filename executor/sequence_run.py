@@ -8,7 +8,6 @@ its failure, change nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -21,14 +20,13 @@ from backends.values import InvalidInput, Ragged, Value
 from pipeline_dsl.plan import PortPlan
 
 from .assemble import Gathered
-from .batcher import Entry
 from .columns import CopySink, size_of
 from .errors import StageUnavailable
 from .execute import Run
 from .ledger import Part
 from .request import Request, sequence_of
 from .sequence import Seat, rows_of
-from .sequence_stage import SeatedEntry, SequenceRuntime, spread
+from .sequence_stage import SequenceRuntime, spread
 
 
 class Turn(NamedTuple):
@@ -44,17 +42,17 @@ class SequenceRun(Run):
     __slots__ = ()
     stage: SequenceRuntime
 
-    def run(self, entries: Sequence[Entry]) -> None:
+    def run(self, parts: list[Part]) -> None:
         """As `Run.run`; requests whose sequence lost what the stage kept of it fail."""
         if not self.stage.keeps_its_own:
-            super().run(entries)
+            super().run(parts)
             return
-        lost = [e for e in entries if self._lost(e)]
-        super().run([e for e in entries if e not in lost] if lost else entries)
-        for entry in lost:
-            for owner in entry.cohort.layout.owners:
+        lost = [part for part in parts if self._lost(part)]
+        super().run([part for part in parts if part not in lost] if lost else parts)
+        for node, cohort, _ in lost:
+            for owner in cohort.layout.owners:
                 told = f"{self._gone}: begin sequence {sequence_of(owner.root).id!r} anew with `start`"
-                self._fail(owner, StageUnavailable(told), entry.node)
+                self._fail(owner, StageUnavailable(told), node)
 
     @property
     def _generation(self) -> int:
@@ -64,10 +62,11 @@ class SequenceRun(Run):
     def _gone(self) -> str:
         return f"the process of stage `{self.stage.plan.name}` ended, and what it kept is gone"
 
-    def _lost(self, entry: Entry) -> bool:
-        assert isinstance(entry, SeatedEntry)
-        seat = entry.seat
-        if seat.fresh or _starts(entry.cohort.layout.owners[0].root):
+    def _lost(self, part: Part) -> bool:
+        node, cohort, _ = part
+        request = cohort.layout.owners[0].root  # each element has a seat, and is a part, of its own
+        seat = request.seats[node.name]
+        if seat.fresh or _starts(request):
             seat.generation, seat.lost = self._generation, ""
         elif seat.generation != self._generation:
             seat.lost = self._gone
@@ -225,7 +224,7 @@ def _taken(value: Value, port: PortPlan, rows: list[int], stats: CopySink) -> Va
         return value.take(rows)
     made = take(value, rows)
     stats.copied(size_of(made), "state")
-    return made
+    return _kept(made)
 
 
 def _own(states: Value, row: int, stats: CopySink) -> Value:

@@ -156,13 +156,15 @@ class StageRuntime:
 
     # ---- in
 
-    def entry(self, node: Call, cohort: Cohort, now: int) -> Entry | None:
-        """A cohort as it enters the inbox, where it enters whole without a look at its values; else None."""
+    def whole(self, node: Call, cohort: Cohort) -> int | None:
+        """Rows of a cohort that runs, or enters the inbox, as it is, without a look at its values; else None."""
         if not self._uniform or node.timeout_ns or (self._shares and len(cohort.layout.owners) > 1):
             return None
         rows = self.assembler.rows(cohort.columns, node.binding, len(cohort.layout.owners))
-        if self.max_rows and rows > self.max_rows:
-            return None
+        return None if self.max_rows and rows > self.max_rows else rows
+
+    def entry(self, node: Call, cohort: Cohort, rows: int, now: int) -> Entry:
+        """A whole cohort as it enters the inbox."""
         level = self._background if node.background else 1
         return Entry(node, cohort, rows, None, level, now, cohort.layout.deadline_ns)
 

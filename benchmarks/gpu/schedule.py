@@ -126,11 +126,11 @@ def watching() -> Iterator[Spy]:
     run, was_read, was_written, made = Site.run, Block.was_read, Block.was_written, Block.__init__
     retire = Block.retire
 
-    def watched_run(site: Site, slot: Any, entries: Any, times: Any) -> Any:
-        node, device = entries[0].node.name, site.device
+    def watched_run(site: Site, slot: Any, parts: Any, times: Any) -> Any:
+        node, device = parts[0][0].name, site.device
         spy.before.setdefault(device.name, (device.events, device.waits))
         with spy.execution():
-            launch = run(site, slot, entries, times)
+            launch = run(site, slot, parts, times)
         spy.sites.add((device.name, slot.stream.lane, node))
         return launch
 

@@ -1,6 +1,6 @@
 """Where one instance on an accelerator runs its batches.
 
-    entries -> the stream of their lane and chain -> gather, upload, execute, all enqueued there -> an event at the end
+    parts -> the stream of their lane and chain -> gather, upload, execute, all enqueued there -> an event at the end
 
 A batch that was launched goes on to its consumers at once; nobody waits for it here. The instance is free for the next
 one while fewer than `depth` of its batches are under way: it is the end of batches that frees it, not their launch, or
@@ -29,7 +29,6 @@ from pipeline_dsl.plan import PortPlan, StagePlan
 
 if TYPE_CHECKING:
     from executor.assemble import Gathered
-    from executor.batcher import Entry
     from executor.execute import Run
     from executor.stage import Slot, StageRuntime
     from executor.trace import Recorder
@@ -153,12 +152,12 @@ class Site:
 
     # ---- a group
 
-    def run(self, slot: Slot, entries: Sequence[Entry], times: GpuTime) -> Launch:
+    def run(self, slot: Slot, parts: list[Part], times: GpuTime) -> Launch:
         """Run a group as `Run.run` does, all of it enqueued on one stream."""
-        slot.stream = stream = self.stream_of(entries)
+        slot.stream = stream = self.stream_of(parts)
         with stream.use(), self._range:
-            span = times.begin(self.stage, self.device.driver, stream.handle, partial(self._order, stream, entries))
-            slot.run.run(entries)
+            span = times.begin(self.stage, self.device.driver, stream.handle, partial(self._order, stream, parts))
+            slot.run.run(parts)
             if span is not None:
                 span.end()
                 stream.launched()  # an event that was recorded before is not behind the end of the span
@@ -168,14 +167,14 @@ class Site:
         ledger = slot.run.ledger
         return Launch(event, ledger.taken() if isinstance(ledger, LateLedger) else [], span)
 
-    def stream_of(self, entries: Sequence[Entry]) -> Stream:
+    def stream_of(self, parts: Sequence[Part]) -> Stream:
         """The stream of the group's chain, in the lane that what it reads was made in."""
         if self._bound is not None:
             return self._bound
-        node = entries[0].node
+        node = parts[0][0]
         if self.serial:
             return self.device.in_lane(0, 0)
-        lane = next((lane for e in entries if (lane := self._lane(e.cohort)) is not None), None)
+        lane = next((lane for _, cohort, _ in parts if (lane := self._lane(cohort)) is not None), None)
         place = node.chain
         return self.device.in_lane(next(_lanes) if lane is None else lane, place.number, place.width, place.critical)
 
@@ -187,9 +186,9 @@ class Site:
                 return array.block.writer.lane
         return None
 
-    def _order(self, stream: Stream, entries: Sequence[Entry]) -> None:
+    def _order(self, stream: Stream, parts: Sequence[Part]) -> None:
         """Order a stream behind what the group reads."""
-        arrays = [a for e in entries for column in e.cohort.columns for a in arrays_in(column)]
+        arrays = [a for _, cohort, _ in parts for column in cohort.columns for a in arrays_in(column)]
         stream.order(reads=[a for a in arrays if a.block.device is self.device])
 
     def book(self, launch: Launch, end: int) -> None:

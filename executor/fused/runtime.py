@@ -75,10 +75,9 @@ class FusedRuntime(StageRuntime):
             return runtime.stats(node, own.site.books)
         return runtime.stats(node, own)
 
-    def entry(self, node: Call, cohort: Cohort, now: int) -> Entry | None:
-        made = super().entry(node, cohort, now)
-        if made is not None:
-            made.key = _key(node, None)
+    def entry(self, node: Call, cohort: Cohort, rows: int, now: int) -> Entry:
+        made = super().entry(node, cohort, rows, now)
+        made.key = _key(node, None)
         return made
 
     def entries(self, node: Call, cohort: Cohort, now: int, copies: CopySink) -> list[Entry]:

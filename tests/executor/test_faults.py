@@ -138,7 +138,7 @@ def test_out_of_memory_at_a_join(monkeypatch: pytest.MonkeyPatch) -> None:
         np.testing.assert_array_equal(r.ask(x=row(2))["out"], row(4))
 
 
-@pytest.mark.parametrize("method", ["entry", "entries"])
+@pytest.mark.parametrize("method", ["whole", "entries"])
 def test_out_of_memory_before_an_inbox(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made = Build()
     a = made.call("a", stage("a", backend="plain"), made.input("x"))
@@ -151,7 +151,7 @@ def test_out_of_memory_before_an_inbox(method: str, monkeypatch: pytest.MonkeyPa
             return raises(MemoryError("no room"))() if stage.plan.name == broken else real(stage, *rest)
 
         monkeypatch.setattr(StageRuntime, method, refuse)
-        for broken in "as" if method == "entry" else "s":  # noqa: B007 - `refuse` reads it
+        for broken in "as" if method == "whole" else "s":  # noqa: B007 - `refuse` reads it
             with pytest.raises(StageFailed, match="internal error: MemoryError: no room"):
                 r.send(x=row(1)).result(PATIENCE)
         monkeypatch.undo()

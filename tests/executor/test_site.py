@@ -10,6 +10,7 @@ import pytest
 from backends.base import Batch, BatchResult
 from backends.device import Accelerator
 from backends.device.sim import Simulation
+from executor.cohort import Cohort, Layout
 from executor.columns import Stack
 from executor.devices.site import Site
 from executor.gpu_time import GpuTime
@@ -25,7 +26,7 @@ def test_the_end_of_a_group_is_behind_the_time_that_was_taken_of_it(order):
     stream = device.in_lane(0, 0)
     array = device.empty((1000,), np.int8, stream)
 
-    def run(entries):
+    def run(parts):
         stream.launch(lambda out: out.fill(1), writes=[array])
         stream.record()
 
@@ -45,12 +46,12 @@ def test_waiting_for_what_is_read_is_no_time_of_the_stage():
     slow, array = (device.empty((n,), np.int8, s) for n, s in ((5000, other), (1000, stream)))
     other.launch(lambda out: out.fill(1), writes=[slow])
 
-    def run(entries):
+    def run(parts):
         stream.launch(lambda out, part: out.fill(part[0]), writes=[array], reads=[slow[:1]])
 
     site = Site(device, SimpleNamespace(stream=stream), stage("null", "x: f32[*, 4]", "y: f32[*, 4]"), 0, serial=False)
-    times, entry = GpuTime(), SimpleNamespace(cohort=SimpleNamespace(columns=(Stack(slow, None),)))
-    launch = site.run(SimpleNamespace(run=SimpleNamespace(run=run, ledger=None), stream=None), [entry], times)
+    times, part = GpuTime(), (None, Cohort(Layout(()), (Stack(slow, None),)), 0)
+    launch = site.run(SimpleNamespace(run=SimpleNamespace(run=run, ledger=None), stream=None), [part], times)
     launch.event.synchronize()
     launch.span.passed()
     assert times.seconds("s") == pytest.approx(1.001e-3)
