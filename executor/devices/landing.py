@@ -17,8 +17,8 @@ from executor.cohort import Cohort
 from executor.columns import Column, Copies, Items, Jagged, Stack
 from executor.join import Columns
 
+from .arrays import arrays_of, first_array
 from .reaper import Reaper
-from .site import arrays_of, first_array
 
 Arrived = Callable[[Exception | None], None]
 

@@ -9,7 +9,7 @@ batches would never grow. What a batch took is booked when it has ended.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
@@ -20,12 +20,14 @@ from backends.base import Batch, BatchResult, Elements, Instance
 from backends.device import Accelerator, DeviceArray, Event, Stream
 from backends.values import Ragged, Value
 from executor.cohort import Cohort
-from executor.columns import Column, Items, Jagged, Stack
 from executor.gpu_time import GpuTime, Span
 from executor.ledger import Ledger, Part
 from executor.ranges import NOTHING, Ranges
 from executor.stats import NodeStats
 from pipeline_dsl.plan import PortPlan, StagePlan
+
+from .arrays import arrays_in, arrays_of, first_array
+from .landing import hosted_values
 
 if TYPE_CHECKING:
     from executor.assemble import Gathered
@@ -243,8 +245,6 @@ class Site:
 
     def _read(self, elements: Elements, stream: Stream) -> Elements:
         """Elements of a stream, made on the device and read on the host: who takes them may be anywhere."""
-        from .landing import hosted_values
-
         while True:
             with stream.use():
                 try:
@@ -304,31 +304,3 @@ def site_of(
 ) -> Site | None:
     """The site of an instance; None on the host."""
     return None if device.is_host else Site(device, instance, plan, index, serial=serial, stream=stream)
-
-
-def arrays_of(value: Value) -> list[DeviceArray]:
-    """The device arrays that a value consists of."""
-    if type(value) is DeviceArray:
-        return [value]
-    if type(value) is Ragged:
-        held: list[Any] = (
-            [value.padded_form] if value.is_padded else [value.packed()[0]] if value.is_packed else list(value)
-        )
-        return [array for array in held if type(array) is DeviceArray]
-    return []
-
-
-def arrays_in(column: Column | None) -> Iterator[DeviceArray]:
-    """All device arrays of a column: of several items any may be on a device."""
-    if isinstance(column, Items):
-        for item in column.items:
-            yield from arrays_of(item)
-    elif isinstance(column, Stack):
-        yield from arrays_of(column.array)
-    elif isinstance(column, Jagged):
-        yield from arrays_of(column.ragged)
-
-
-def first_array(column: Column | None) -> DeviceArray | None:
-    """A device array of a column, if it has one."""
-    return next(arrays_in(column), None)

@@ -1,7 +1,6 @@
 """GPUs of NVIDIA, through CuPy; torch shares streams and memory with it where it is loaded.
 
     driver(0)        the `Driver` of `cuda:0`, for an `Accelerator`
-    check_current    whether a stage left device and stream as they were
     misplaced        why a value is not the device tensor that a stage promised
 
 What was run on a GPU, and what was not, is in docs/gpu.md.
@@ -13,9 +12,8 @@ from backends.device.driver import CurrentChanged
 
 from .driver import CudaDriver
 from .foreign import misplaced, place
-from .guard import check_current
 
-__all__ = ["CudaDriver", "CurrentChanged", "check_current", "driver", "misplaced", "place"]
+__all__ = ["CudaDriver", "CurrentChanged", "driver", "misplaced", "place"]
 
 
 def driver(index: int) -> CudaDriver:

@@ -73,7 +73,7 @@ class CudaDriver:
         return Current(self.xp, stream, self.health)
 
     def check_current(self, stream: CudaStream, stage: str) -> None:
-        check_current(self, stream, stage)
+        check_current(self.xp, stream, stage)
 
     def address_of(self, stream: CudaStream) -> int:
         return stream.address

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from backends.device import Accelerator, ops
-from backends.device.cuda import CudaDriver, CurrentChanged, check_current, driver, misplaced
+from backends.device.cuda import CudaDriver, CurrentChanged, driver, misplaced
 from backends.device.ops import concatenate, take
 from tests.backends.device.cuda_fixtures import fake_gpus, finish, got, put, real_driver
 
@@ -115,7 +115,7 @@ def test_current_is_set_and_set_back(gpu: CudaDriver):
     before = cuda.get_current_stream().ptr
     with gpu.current(stream):
         assert cuda.get_current_stream().ptr == gpu.address_of(stream)
-        check_current(gpu, stream, "encode")
+        gpu.check_current(stream, "encode")
         with gpu.current(gpu.open_stream(False)):
             assert cuda.get_current_stream().ptr != gpu.address_of(stream)
         assert cuda.get_current_stream().ptr == gpu.address_of(stream)
@@ -128,8 +128,8 @@ def test_a_stage_that_leaves_another_stream_current_is_named(gpu: CudaDriver):
     with gpu.current(stream):
         theirs.cupy.use()
         with pytest.raises(CurrentChanged, match="stage `encode` left another stream of CuPy on cuda:0 current"):
-            check_current(gpu, stream, "encode")
-        check_current(gpu, stream, "encode")
+            gpu.check_current(stream, "encode")
+        gpu.check_current(stream, "encode")
 
 
 def test_threads_have_a_current_stream_each(gpu: CudaDriver):

@@ -13,7 +13,7 @@ import pytest
 
 from backends.base import BackendError
 from backends.device import Accelerator
-from backends.device.cuda import CurrentChanged, check_current, driver, libraries, misplaced
+from backends.device.cuda import CurrentChanged, driver, libraries, misplaced
 from tests.backends.device import fake_torch
 from tests.backends.device.cuda_fixtures import fake_gpus, finish, got, put
 from tests.backends.device.fake_cupy import World
@@ -94,8 +94,8 @@ def test_what_a_stage_left(shared: World, change: str, text: str):
         else:
             torch.cuda.set_stream(torch.cuda.Stream(0))
         with pytest.raises(CurrentChanged, match=f"stage `ocr` left {text} current"):
-            check_current(gpu, stream, "ocr")
-        check_current(gpu, stream, "ocr")
+            gpu.check_current(stream, "ocr")
+        gpu.check_current(stream, "ocr")
 
 
 def test_torch_that_is_loaded_later(world: World, monkeypatch):
