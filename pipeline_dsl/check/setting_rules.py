@@ -216,6 +216,9 @@ def _effect(settings: ir.Settings, own: ir.Settings, sink: Sink) -> None:
     for key in ("cache.ttl", "cache.key"):
         if key in own and "cache.size" not in settings:
             sink.add(NoEffect(_span(own[key]), key, "there is no `cache.size`", "set `size`").diagnostic())
+    if "graphs" in own and "sms" in settings:
+        why, advice = "the work of stages with `sms` is not captured", "leave one of the two out"
+        sink.add(NoEffect(_span(own["graphs"]), "graphs", why, advice).diagnostic())
 
 
 def _ahead(stage: ir.Stage, own: ir.Settings, sink: Sink) -> None:

@@ -158,6 +158,7 @@ def test_words_win_over_consts() -> None:
         ("pool { cache { size = 1MiB } }", "E0609"),
         ("pool { threads = 1, threads = 2 }", "E0104"),
         ("encoder { batching { max = 1, delay = 1ms } }", "W0601"),
+        ("encoder { device = cuda(0), sms = 8, graphs = [4] }", "W0601"),
     ],
 )
 def test_refused(block: str, code: str) -> None:
