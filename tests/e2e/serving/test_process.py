@@ -163,8 +163,8 @@ def test_large_messages_cost_no_memory(limited: Served) -> None:
     assert ask(limited.grpc, infer()) == {"OK"}
     assert ask(limited.grpc, large, times=5) == {"RESOURCE_EXHAUSTED"}
     before = peak(limited)
-    assert ask(limited.grpc, large, times=100) == {"RESOURCE_EXHAUSTED"}
-    assert peak(limited) - before < 32 * MIB, "200 MiB came; how many lie in buffers at once depends on the machine"
+    assert ask(limited.grpc, large, times=50) == {"RESOURCE_EXHAUSTED"}
+    assert peak(limited) - before < 32 * MIB, "100 MiB came; how many lie in buffers at once depends on the machine"
     assert ask(limited.grpc, infer()) == {"OK"}
 
 
